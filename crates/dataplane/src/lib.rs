@@ -1,0 +1,1 @@
+//! Connections: TLS, HTTP, TCP, forwarding; asks `wall` and obeys.

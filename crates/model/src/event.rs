@@ -1,0 +1,105 @@
+//! What happened, told once: metrics, access logs, flow logs and traces are all made from an [`Event`].
+
+use crate::{CallId, Layer, Millis, Reason, Role, SpiffeId, Timestamp, Version};
+use bytes::Bytes;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Something that happened in the data plane.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A request and its response ended.
+    Exchange(Box<Exchange>),
+    /// A connection that carried no HTTP ended, or failed before it could carry any.
+    Connection(Box<Connection>),
+}
+
+/// One request with its response, as it was when it ended.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The call's name.
+    pub id: CallId,
+    /// When the head was complete.
+    pub started: Timestamp,
+    /// From there to the end of the response.
+    pub duration: Millis,
+    /// The listener's role.
+    pub role: Role,
+    /// Namespace and name of the workload whose listener took it.
+    pub workload: Arc<str>,
+    /// HTTP version of the client.
+    pub version: Version,
+    /// Method.
+    pub method: Bytes,
+    /// Target as sent.
+    pub target: Bytes,
+    /// Authority as sent.
+    pub authority: Bytes,
+    /// Selected request fields for the access log; credentials are redacted by telemetry.
+    pub request_fields: crate::Fields,
+    /// Selected response fields.
+    pub response_fields: crate::Fields,
+    /// Status sent to the client; 0 when none was.
+    pub status: u16,
+    /// Envoy's response flags, joined with `,`; `-` for none.
+    pub flags: &'static str,
+    /// The layer and reason that decided, as text already rendered (policy name and rule index).
+    pub refused: Option<(Layer, Reason)>,
+    /// `response_code_details` as Envoy would say it.
+    pub details: Arc<str>,
+    /// Body bytes from the client.
+    pub received: u64,
+    /// Body bytes to the client.
+    pub sent: u64,
+    /// Direct peer.
+    pub peer: SocketAddr,
+    /// Its proved identity.
+    pub peer_identity: Option<SpiffeId>,
+    /// Client address.
+    pub client: IpAddr,
+    /// Local end, as the manifests name it.
+    pub local: SocketAddr,
+    /// Server name of the TLS connection.
+    pub server_name: Option<Box<str>>,
+    /// Route that was taken (name of the VirtualService or Kong route).
+    pub route: Arc<str>,
+    /// Cluster in Envoy's form: `outbound|8080||host`.
+    pub cluster: Arc<str>,
+    /// Address of the upstream that answered.
+    pub upstream: Option<SocketAddr>,
+    /// Milliseconds until the upstream's head came.
+    pub upstream_time: Option<Millis>,
+    /// Kong service and consumer, when the gateway routed it.
+    pub gateway: Option<(Arc<str>, Arc<str>)>,
+}
+
+/// A connection without HTTP: TCP, TLS passthrough, or one that failed.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Names it, so that `explain` finds it.
+    pub id: CallId,
+    /// When it was accepted.
+    pub started: Timestamp,
+    /// How long it lived.
+    pub duration: Millis,
+    /// The listener's role.
+    pub role: Role,
+    /// Namespace and name of the workload whose listener took it.
+    pub workload: Arc<str>,
+    /// Direct peer.
+    pub peer: SocketAddr,
+    /// Its proved identity.
+    pub peer_identity: Option<SpiffeId>,
+    /// Server name asked for.
+    pub server_name: Option<Box<str>>,
+    /// Layer and rule that ended it, if one did.
+    pub refused: Option<(Layer, Reason)>,
+    /// Text of the failure, such as a certificate chain's fault.
+    pub failure: Option<Arc<str>>,
+    /// Cluster in Envoy's form.
+    pub cluster: Arc<str>,
+    /// Bytes from the client.
+    pub received: u64,
+    /// Bytes to the client.
+    pub sent: u64,
+}

@@ -1,0 +1,1 @@
+//! Events in; metrics, access logs, flow logs and traces out; credentials are redacted at this door.
