@@ -1,6 +1,6 @@
 //! Where calls come in.
 
-use crate::WorkloadId;
+use crate::{Host, WorkloadId};
 use serde::Serialize;
 use std::net::SocketAddr;
 
@@ -71,4 +71,7 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// What is spoken there.
     pub protocol: Protocol,
+    /// For an outbound listener that stands for one port of one service: that service's host and port. `None` on an
+    /// outbound listener means that each call names its own destination (`Host`, absolute form, or `CONNECT`).
+    pub target: Option<(Host, u16)>,
 }
