@@ -28,5 +28,7 @@ pub enum Question {
     Discovery {
         /// Issuer identifier.
         issuer: Arc<str>,
+        /// Address of the document, when the manifest gives it; else it is derived from the issuer.
+        at: Option<Arc<str>>,
     },
 }

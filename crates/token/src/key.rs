@@ -132,7 +132,7 @@ impl Key {
         }
     }
 
-    fn made(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn made(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
         match &self.material {
             Material::Rsa { n, e } => rsa(algorithm).is_some_and(|parameters| {
                 signature::RsaPublicKeyComponents { n, e }.verify(parameters, signed, signature).is_ok()

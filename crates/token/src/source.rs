@@ -15,7 +15,12 @@ pub enum KeySource {
     /// From this address.
     Uri(Arc<str>),
     /// From the address that this issuer's discovery document names.
-    Discovery(Arc<str>),
+    Discovery {
+        /// Issuer identifier.
+        issuer: Arc<str>,
+        /// Address of the document, when it is configured; else it is derived from the issuer.
+        at: Option<Arc<str>>,
+    },
     /// From nowhere: the manifest names keys that cannot be read. No token of this issuer is ever good.
     Nowhere,
 }
@@ -40,10 +45,10 @@ impl KeySource {
         match self {
             Self::Inline(set) => outcome(set.verify(token)),
             Self::Uri(uri) => verify_at(uri, token, known),
-            Self::Discovery(issuer) => match known.facts.discovery.get(issuer) {
+            Self::Discovery { issuer, at } => match known.facts.discovery.get(issuer) {
                 Some(DiscoveryAnswer::Document(document)) => verify_at(&document.jwks_uri, token, known),
                 Some(DiscoveryAnswer::Unanswered) => Verification::Unanswered,
-                None => ask(Question::Discovery { issuer: Arc::clone(issuer) }, known),
+                None => ask(Question::Discovery { issuer: Arc::clone(issuer), at: at.clone() }, known),
             },
             Self::Nowhere => Verification::Unanswered,
         }
@@ -78,3 +83,6 @@ const fn outcome(verdict: Result<(), BadSignature>) -> Verification {
         Err(fault) => Verification::Refused(fault),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! The command line: what a person may type. Completion, man page and help all come from these definitions.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// One wall for a platform: DDoS shield, WAF, TLS ingress, API gateway, service mesh, certificates. It enforces the
+/// manifests you already have, and proves what they allow.
+#[derive(Debug, Parser)]
+#[command(name = "ringwall", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Form of the output.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+    /// Folder of keys, blocks, history and traces [default: $XDG_STATE_HOME/ringwall or ~/.local/state/ringwall]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// A process setting, `key=value`; `ringwall config` lists them. May be given several times.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Settings file of `key = value` lines.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// One JSON document (`demo`: one a line).
+    Json,
+    /// SARIF 2.1.0 (`check` only).
+    Sarif,
+    /// JUnit XML (`check` only).
+    Junit,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring a platform up behind the wall and keep it up until Ctrl-C.
+    Up(Up),
+    /// Three acts in under 90 seconds: findings in a flawed set, the right platform, attacks through it.
+    Demo(Demo),
+    /// Say what manifests do not mean, or will not do.
+    Check(Check),
+    /// Why a call is let through or refused: a recorded one by its id, or one that you describe.
+    Explain(Explain),
+    /// What is in force in the running wall.
+    Status,
+    /// Every World that was in force: time, author, revision, difference.
+    History,
+    /// Bring an earlier World back.
+    Rollback {
+        /// Its number, from `ringwall history`.
+        generation: u64,
+    },
+    /// Read the manifests again now.
+    Reload,
+    /// Make a real call as a workload through the running wall, each layer timed.
+    Probe(Probe),
+    /// Refuse an address, user, tenant or identity for a while, also on connections that are open now.
+    Block(Block),
+    /// End a block.
+    Unblock {
+        /// Its subject, or its number from `ringwall blocks`.
+        subject: String,
+    },
+    /// List the blocks in force.
+    Blocks,
+    /// Sign a token with the running wall's development issuer.
+    Token(Token),
+    /// Every process setting with its value and where it came from.
+    Config,
+    /// Make Kong declarative configuration of curl lines to its Admin API.
+    Import {
+        /// Scripts with curl lines; `-` for standard input.
+        #[arg(required = true)]
+        scripts: Vec<String>,
+    },
+    /// Shell completion, to be sourced.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, in roff.
+    Man,
+}
+
+/// Options of `up`.
+#[derive(Clone, Debug, Args)]
+pub struct Up {
+    /// Folder or file of manifests; `-` reads standard input, for example from `kubectl get … -o yaml`.
+    pub manifests: String,
+    /// Give every workload, Service or selected label without an address an echo stand-in with its service account.
+    #[arg(long)]
+    pub stand_in: bool,
+    /// Come up, print the table, and end at once: exit 0 when everything came up.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Options of `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// End after the tour even on a terminal.
+    #[arg(long)]
+    pub once: bool,
+    /// Take each scenario's named rule out, reload and send again: a refusal must become a pass or name another rule.
+    #[arg(long)]
+    pub prove: bool,
+    /// Folder of the platform's manifests [default: the ones built in].
+    #[arg(long, value_name = "DIR")]
+    pub platform: Option<PathBuf>,
+    /// Run only scenarios whose name contains this.
+    #[arg(long, value_name = "WORD")]
+    pub only: Option<String>,
+}
+
+/// Options of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Folders or files of manifests; `-` for standard input.
+    #[arg(required = true)]
+    pub manifests: Vec<String>,
+    /// Read the set as `up --stand-in` would.
+    #[arg(long)]
+    pub stand_in: bool,
+    /// Leave notes out: only errors and warnings.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Options of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// Id of a refused call (`x-request-id`), or its first characters.
+    #[arg(required_unless_present = "url")]
+    pub id: Option<String>,
+    /// Describe a call instead: its URL.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Manifests to judge it by [default: those of the running wall].
+    #[arg(long, value_name = "DIR", requires = "url")]
+    pub manifests: Option<String>,
+    /// Method of the described call.
+    #[arg(long, short = 'X', default_value = "GET")]
+    pub method: String,
+    /// A header of the described call, `Name: value`.
+    #[arg(long = "header", short = 'H')]
+    pub headers: Vec<String>,
+    /// Workload at whose listener it arrives, `namespace/name` [default: the ingress gateway].
+    #[arg(long, value_name = "WORKLOAD")]
+    pub at: Option<String>,
+    /// Workload that sends it, by verified identity: `namespace/service-account` or a whole SPIFFE ID.
+    #[arg(long, value_name = "IDENTITY")]
+    pub from: Option<String>,
+    /// Address that sends it.
+    #[arg(long, default_value = "203.0.113.7")]
+    pub address: std::net::IpAddr,
+    /// Claims of its token, as JSON; assumed to be verified.
+    #[arg(long, value_name = "JSON")]
+    pub claims: Option<String>,
+}
+
+/// Options of `probe`.
+#[derive(Clone, Debug, Args)]
+pub struct Probe {
+    /// Workload that calls: `namespace/name`.
+    #[arg(long = "as", value_name = "WORKLOAD")]
+    pub workload: String,
+    /// What it calls.
+    pub url: String,
+    /// Method.
+    #[arg(long, short = 'X', default_value = "GET")]
+    pub method: String,
+    /// A header, `Name: value`.
+    #[arg(long = "header", short = 'H')]
+    pub headers: Vec<String>,
+}
+
+/// Options of `block`.
+#[derive(Clone, Debug, Args)]
+pub struct Block {
+    /// An address, a CIDR, `user:NAME`, `tenant:NAME`, `identity:SPIFFE-ID` or `token:JTI`.
+    pub subject: String,
+    /// For how long: `90s`, `10m`, `1h`, `7d`.
+    #[arg(long = "for", default_value = "1h", value_name = "SPAN")]
+    pub span: String,
+    /// Why; it is kept with the block.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+}
+
+/// Options of `token`.
+#[derive(Clone, Debug, Args)]
+pub struct Token {
+    /// Subject (the user).
+    #[arg(long, default_value = "alice")]
+    pub sub: String,
+    /// Tenant claim.
+    #[arg(long, default_value = "acme")]
+    pub tenant: String,
+    /// A role; may be given several times.
+    #[arg(long = "role")]
+    pub roles: Vec<String>,
+    /// Audience.
+    #[arg(long, default_value = "platform-api")]
+    pub aud: String,
+    /// Lifetime; a leading `-` makes an expired token.
+    #[arg(long = "for", default_value = "1h", value_name = "SPAN", allow_hyphen_values = true)]
+    pub span: String,
+}
+
+/// What the exit codes mean; printed by `--help` and in the manual page.
+pub const EXIT_CODES: &str = "Exit codes:
+  0  all held: no error among the findings, every scenario as expected, the call passed
+  1  something did not hold: an error finding, a scenario that failed, a call that is refused
+  2  the command line is wrong
+  3  manifests, settings or state could not be read, or the World was not taken
+  4  no running wall answers
+  5  the wall itself failed";
