@@ -4,6 +4,8 @@
 //! facts fetched for it. Never: a decision about a call (that is `wall`), a connection's bytes (that is `dataplane`).
 
 pub mod binds;
+pub mod facts;
+pub mod fetch;
 pub mod history;
 pub mod settings;
 pub mod socket;
