@@ -1,4 +1,12 @@
-//! Identities, certificates, issuers, renewal and revocation as state machines.
+//! Identities, certificates, issuers, renewal and revocation.
+//!
+//! In: keys and certificates as PEM, Certificate and Issuer resources as data, the time. Out: certificates with their
+//! keys, the SPIFFE ID behind a peer's chain, what to renew and when. Never: files, sockets, the clock. The one
+//! exception to "no randomness": keys and serial numbers come from the crypto library's own generator.
+//!
+//! Three parts: workload identity ([`authority`], [`verify`], [`denylist`], [`bundle`]; SPIFFE X509-SVID), cert-manager's
+//! Certificate resources as state machines ([`certificate`], [`trigger`], [`backoff`], [`solver`], [`plan`]), and what
+//! both need ([`renewal`], [`status`]). Start reading at [`verify::peer`] or [`plan::Plan`].
 #![cfg_attr(
     not(test),
     deny(
@@ -10,3 +18,17 @@
         clippy::string_slice
     )
 )]
+
+pub mod authority;
+pub mod bundle;
+pub mod denylist;
+pub mod profile;
+pub mod renewal;
+pub mod verify;
+
+pub use authority::{Authority, Issued, PkiError, Stored};
+pub use bundle::{Bundle, Bundles};
+pub use denylist::{Denied, Denylist};
+pub use verify::{BadPeer, Purpose, Verified};
+
+pub use rustls_pki_types::{CertificateDer, PrivateKeyDer};
