@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use ipnet::IpNet;
 use ringwall_model::{Millis, RuleId};
+use ringwall_token::{Algorithm, Key};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -280,7 +281,20 @@ pub struct JwtCredential {
     /// Value of the claim that names the credential (`iss` by default).
     pub key: Box<str>,
     /// The only algorithm that is accepted.
-    pub algorithm: Box<str>,
+    pub algorithm: Algorithm,
+    /// The key to verify with.
+    pub verify: VerifyKey,
+}
+
+/// The key of a [`JwtCredential`].
+#[derive(Clone, Debug)]
+pub enum VerifyKey {
+    /// A shared secret as written; the plugin says whether it is base64.
+    Secret(Box<[u8]>),
+    /// A public key.
+    Public(Key),
+    /// One that could not be read: no token is good.
+    Unreadable,
 }
 
 /// A credential of the plugin `key-auth`.
@@ -309,8 +323,8 @@ pub struct Upstream {
     /// Its targets.
     pub targets: Vec<UpstreamTarget>,
     /// How one of them is picked.
-    pub algorithm: Algorithm,
-    /// What is hashed with [`Algorithm::ConsistentHashing`].
+    pub algorithm: Balancing,
+    /// What is hashed with [`Balancing::ConsistentHashing`].
     pub hash_on: HashOn,
     /// The `Host` that goes to the targets, when it is set.
     pub host_header: Option<Box<str>>,
@@ -329,7 +343,7 @@ pub struct UpstreamTarget {
 
 /// How an upstream picks a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Algorithm {
+pub enum Balancing {
     /// In turn, by weight.
     #[default]
     RoundRobin,

@@ -1,7 +1,9 @@
 //! One API gateway: its entities, compiled.
 
 use crate::entity::{Consumer, Route, RouteIndex, Service, ServiceIndex, Upstream};
+use crate::plugin::{Plugin, PluginIndex};
 use crate::router::Router;
+use crate::scope::{Directory, Plan};
 use crate::settings::Settings;
 
 /// One API gateway of a World. Made by [`Gateway::assemble`]; immutable.
@@ -17,7 +19,11 @@ pub struct Gateway {
     pub consumers: Vec<Consumer>,
     /// Upstreams.
     pub upstreams: Vec<Upstream>,
+    /// Plugins; [`PluginIndex`] indexes them.
+    pub plugins: Vec<Plugin>,
     router: Router,
+    plans: Vec<Plan>,
+    directory: Directory,
 }
 
 /// What a gateway is made of.
@@ -33,14 +39,44 @@ pub struct Parts {
     pub consumers: Vec<Consumer>,
     /// Upstreams.
     pub upstreams: Vec<Upstream>,
+    /// Plugins that are enabled.
+    pub plugins: Vec<Plugin>,
 }
 
 impl Gateway {
     /// Compiles the router and the order of the plugins.
     pub fn assemble(parts: Parts) -> Self {
-        let Parts { settings, services, routes, consumers, upstreams } = parts;
+        let Parts { settings, services, routes, consumers, upstreams, plugins } = parts;
         let router = Router::compile(&routes, &services, settings.compatibility);
-        Self { settings, services, routes, consumers, upstreams, router }
+        let plans =
+            (0_u32..).zip(&routes).map(|(number, route)| Plan::of(RouteIndex(number), route, &plugins)).collect();
+        let directory = Directory::of(&consumers);
+        Self { settings, services, routes, consumers, upstreams, plugins, router, plans, directory }
+    }
+
+    /// The plugins of a route, in the order in which they run.
+    pub fn plan(&self, route: RouteIndex) -> &Plan {
+        const NONE: &Plan = &Plan::none();
+        self.plans.get(route.0 as usize).unwrap_or(NONE)
+    }
+
+    /// A plugin by number.
+    pub fn plugin(&self, index: PluginIndex) -> Option<&Plugin> {
+        self.plugins.get(index.0 as usize)
+    }
+
+    /// Consumers by what names them and their credentials.
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The identity providers whose keys plugins ask for: issuer, and the address of its discovery document when the
+    /// manifest gives one that does not follow from the issuer.
+    pub fn providers(&self) -> impl Iterator<Item = (&std::sync::Arc<str>, Option<&std::sync::Arc<str>>)> {
+        self.plugins.iter().filter_map(|plugin| match &plugin.config {
+            crate::plugin::Config::Oidc(oidc) => Some((&oidc.issuer, oidc.discovery.as_ref())),
+            _ => None,
+        })
     }
 
     /// The compiled router.

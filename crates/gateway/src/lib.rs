@@ -21,15 +21,22 @@
 
 pub mod entity;
 pub mod gateway;
+pub mod judge;
+pub mod plugin;
 pub mod reply;
 pub mod route;
 pub mod router;
+pub mod scope;
 pub mod settings;
+pub mod template;
+pub mod walk;
 
 pub use entity::{
     Consumer, ConsumerIndex, HttpsRedirect, Route, RouteIndex, RouteProtocol, Service, ServiceIndex, ServiceProtocol,
     Upstream, UpstreamTarget,
 };
-pub use gateway::Gateway;
+pub use gateway::{Gateway, Parts};
+pub use judge::{Target, Verdict};
+pub use plugin::{Plugin, PluginIndex, Scope};
 pub use route::{Selected, Selection};
 pub use settings::{Compatibility, Settings};

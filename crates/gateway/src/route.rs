@@ -99,3 +99,8 @@ fn use_https(route: &Route, call: &Call) -> Reply {
         }
     }
 }
+
+/// A target without its query.
+pub fn without_query(target: &[u8]) -> &[u8] {
+    target.split(|byte| *byte == b'?').next().unwrap_or_default()
+}
