@@ -1,0 +1,141 @@
+//! Fields that are for one connection only, and what goes on to the next hop (RFC 9110 section 7.6.1).
+
+use crate::{fault, octets};
+use ringwall_model::{Fault, Fields};
+use std::net::IpAddr;
+
+/// Fields that never go on to the next hop.
+pub const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields that frame or route a message, or that later hops rely on: to nominate one of them in `Connection` is an
+/// attempt to make this hop and the next one see two messages.
+const NEVER_NOMINATED: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// The names that `Connection` nominates, as sent.
+pub fn nominated(fields: &Fields) -> impl Iterator<Item = &[u8]> {
+    fields.all("connection").flat_map(|value| octets::elements(value))
+}
+
+/// Takes out the fields that `Connection` nominates, so that every layer judges only what goes on to the next hop.
+/// What belongs to this connection (`Upgrade`, `TE`, `Keep-Alive`) stays until [`strip_hop_by_hop`].
+pub(crate) fn drop_nominated(fields: &mut Fields, faults: &mut Vec<Fault>) {
+    let is_in = |names: &[&str], name: &[u8]| names.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+    let passing = |name: &&[u8]| !is_in(HOP_BY_HOP, name) && !name.eq_ignore_ascii_case(b"close");
+    let names: Vec<Box<[u8]>> = nominated(fields).filter(passing).map(Into::into).collect();
+    for name in names {
+        if is_in(NEVER_NOMINATED, &name) || name.starts_with(b":") {
+            fault::note(faults, fault::NOMINATED);
+        } else {
+            fields.0.retain(|field| !field.name.eq_ignore_ascii_case(&name));
+        }
+    }
+}
+
+/// Takes out everything that is for this connection only: nominated fields, and those of [`HOP_BY_HOP`].
+/// `TE: trailers` stays as such, because gRPC needs it on every hop.
+pub fn strip_hop_by_hop(fields: &mut Fields) {
+    let wants_trailers =
+        fields.all("te").flat_map(|value| octets::elements(value)).any(|te| te.eq_ignore_ascii_case(b"trailers"));
+    drop_nominated(fields, &mut Vec::new());
+    fields.0.retain(|field| !HOP_BY_HOP.iter().any(|name| field.is(name)));
+    if wants_trailers {
+        fields.push("te", "trailers");
+    }
+}
+
+/// The protocol that the peer asks to change to: `Upgrade`, when `Connection` nominates it (RFC 9110 section 7.8).
+pub fn upgrade(fields: &Fields) -> Option<&[u8]> {
+    nominated(fields).any(|name| name.eq_ignore_ascii_case(b"upgrade")).then_some(())?;
+    fields.only("upgrade").map(AsRef::as_ref)
+}
+
+/// Whether the connection ends with this message (RFC 9112 section 9.3).
+pub fn closes(fields: &Fields, version: ringwall_model::Version) -> bool {
+    let says = |word: &[u8]| nominated(fields).any(|name| name.eq_ignore_ascii_case(word));
+    match version {
+        ringwall_model::Version::Http10 => says(b"close") || !says(b"keep-alive"),
+        _ => says(b"close"),
+    }
+}
+
+/// Adds an address at the right of `X-Forwarded-For`, as one line, whatever number of lines came.
+pub fn append_forwarded_for(fields: &mut Fields, address: IpAddr) {
+    let mut list: Vec<u8> = Vec::with_capacity(64);
+    for value in fields.all("x-forwarded-for") {
+        list.extend_from_slice(value);
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(address.to_string().as_bytes());
+    fields.set("x-forwarded-for", list);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{append_forwarded_for, closes, drop_nominated, strip_hop_by_hop, upgrade};
+    use ringwall_model::{Fields, Version};
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
+        let mut fields = Fields::default();
+        lines.iter().for_each(|(name, value)| fields.push(*name, *value));
+        fields
+    }
+
+    #[test]
+    fn what_is_for_this_connection_ends_here() {
+        let mut sent = fields(&[
+            ("host", "a"),
+            ("Connection", "x-secret, Upgrade"),
+            ("connection", "close ,x-other"),
+            ("X-Secret", "1"),
+            ("x-other", "2"),
+            ("Upgrade", "websocket"),
+            ("TE", "gzip, trailers"),
+            ("Transfer-Encoding", "chunked"),
+            ("x-kept", "3"),
+        ]);
+        assert_eq!(upgrade(&sent), Some(&b"websocket"[..]));
+        assert!(closes(&sent, Version::Http11));
+        strip_hop_by_hop(&mut sent);
+        assert_eq!(sent, fields(&[("host", "a"), ("x-kept", "3"), ("te", "trailers")]));
+    }
+
+    #[test]
+    fn fields_that_frame_or_route_cannot_be_nominated() {
+        for name in ["Host", "content-length", "Transfer-Encoding", "x-forwarded-for", ":path"] {
+            let mut faults = Vec::new();
+            let mut sent = Fields::default();
+            sent.push("connection", format!("close, {name}"));
+            sent.push("host", "a");
+            drop_nominated(&mut sent, &mut faults);
+            // `Transfer-Encoding` is hop by hop already: to nominate it says nothing new.
+            assert_eq!(faults.is_empty(), name == "Transfer-Encoding", "{name}");
+            assert!(sent.first("host").is_some());
+        }
+    }
+
+    #[test]
+    fn forwarded_addresses_are_one_line() {
+        let mut sent = fields(&[("X-Forwarded-For", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")]);
+        append_forwarded_for(&mut sent, "3.3.3.3".parse().unwrap());
+        assert_eq!(sent, fields(&[("x-forwarded-for", "1.1.1.1, 2.2.2.2, 3.3.3.3")]));
+    }
+}
