@@ -1,4 +1,7 @@
 //! Text and objects to a World, with source spans and findings.
+//!
+//! In: named bytes. Out: documents ([`read`]), typed reading of them ([`node`]), one lowering a kind in a folder for
+//! each dialect, and the World. Never: sockets, files, clock. Start reading at [`read`], then [`node::Cursor`].
 #![cfg_attr(
     not(test),
     deny(
@@ -10,3 +13,12 @@
         clippy::string_slice
     )
 )]
+
+pub mod code;
+pub mod node;
+pub mod read;
+pub mod source;
+
+pub use node::{Cursor, FieldRecord, FieldUse, Ledger, Node};
+pub use read::read;
+pub use source::{Document, File, Format, Input, Position, Sources};
