@@ -17,8 +17,10 @@
 pub mod code;
 pub mod node;
 pub mod read;
+pub mod resource;
 pub mod source;
 
 pub use node::{Cursor, FieldRecord, FieldUse, Ledger, Node};
 pub use read::read;
+pub use resource::{Kind, Resource};
 pub use source::{Document, File, Format, Input, Position, Sources};
