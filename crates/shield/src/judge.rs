@@ -24,7 +24,7 @@ use aws_lc_rs::digest;
 use ringwall_model::{Call, Caller, Decision, Judgement, Peer, Reason, Reply, Take, TakeKey, Timestamp, WorkloadId};
 use std::net::{IpAddr, SocketAddr};
 
-pub use reply::limited;
+pub use reply::{commit, limited};
 
 /// What the shield may look at beside the policy.
 #[derive(Clone, Copy, Debug)]

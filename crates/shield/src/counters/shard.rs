@@ -10,6 +10,9 @@ use std::collections::HashMap;
 /// How many budgets the hand looks at to find one that may go.
 const LOOKS: usize = 64;
 
+/// The subject of a budget that all calls share. While it counts, it is never made room of.
+const SHARED: u128 = 0;
+
 #[derive(Debug)]
 pub(super) struct Shard {
     capacity: usize,
@@ -85,7 +88,9 @@ impl Shard {
     }
 
     fn enter(&mut self, take: &Take, now: Timestamp) -> Result<usize, (Cause, Spent)> {
-        let place = if self.entries.len() < self.capacity { self.entries.len() } else { self.make_room(take, now)? };
+        // A budget shared by all always finds room: there are only as many of them as there are rules.
+        let free = self.entries.len() < self.capacity || take.key.subject == SHARED;
+        let place = if free { self.entries.len() } else { self.make_room(take, now)? };
         let slot = Slot::new(take.budget.window, self.floor(take, now), now);
         let entry = Entry { key: take.key, budget: take.budget, slot };
         match self.entries.get_mut(place) {
@@ -104,7 +109,8 @@ impl Shard {
             let Some(entry) = self.entries.get_mut(self.hand) else { continue };
             entry.slot.advance(entry.budget.window, now);
             let count = entry.slot.count();
-            if count < entry.budget.limit && best.is_none_or(|(least, _)| count < least) {
+            let shared = entry.key.subject == SHARED && count > 0;
+            if count < entry.budget.limit && !shared && best.is_none_or(|(least, _)| count < least) {
                 best = Some((count, self.hand));
             }
             if count == 0 {

@@ -180,7 +180,7 @@ fn year_month(day: u64) -> (u64, u64) {
 fn first_day(year: u64, month: u64) -> u64 {
     let before = year.saturating_sub(1);
     let leap_days = before / 4 - before / 100 + before / 400 - 477;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let in_year: u64 = (1..month).map(|month| month_days(month, leap)).sum();
     year.saturating_sub(1970) * 365 + leap_days + in_year
 }
