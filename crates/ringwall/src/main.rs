@@ -1,3 +1,54 @@
 //! The binary: reads the command line and wires the rooms together.
+//!
+//! In: arguments. Out: an exit code ([`exit`]). Never: a decision about a call; those are the page's (`wall`).
 
-fn main() {}
+mod cli;
+mod config;
+mod exit;
+mod remote;
+
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command};
+use exit::Exit;
+
+/// Many small short-lived buffers of many connections: this allocator keeps their memory small.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Exit {
+    run(Cli::parse())
+}
+
+fn run(cli: Cli) -> Exit {
+    let settings = match config::read(&cli.common) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    let folder = config::state_dir(&cli.common, &settings);
+    let remote = remote::Remote { folder: &folder, format: cli.common.format };
+    match &cli.command {
+        Command::Status => remote.status(),
+        Command::History => remote.history(),
+        Command::Rollback { generation } => remote.rollback(*generation),
+        Command::Reload => remote.reload(),
+        Command::Block(block) => remote.block(block),
+        Command::Unblock { subject } => remote.unblock(subject),
+        Command::Blocks => remote.blocks(),
+        Command::Token(token) => remote.token(token),
+        Command::Probe(probe) => remote.probe(probe),
+        Command::Config => config::show(&cli.common, &settings),
+        Command::Completion { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "ringwall", &mut std::io::stdout());
+            Exit::HELD
+        }
+        Command::Man => manual(),
+        _ => Exit::usage("soon"),
+    }
+}
+
+fn manual() -> Exit {
+    match clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()) {
+        Ok(()) => Exit::HELD,
+        Err(error) => Exit::broken(error),
+    }
+}

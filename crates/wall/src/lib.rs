@@ -1,4 +1,9 @@
 //! The page: one request through every layer in order.
+//!
+//! In: a World, a listener, a `Call`, and [`Outside`] (what the shell answers). Out: [`Outcome`]: an [`Admitted`] witness
+//! with where the call goes, or a [`Refused`] with its rule; and the trace of every layer. Never: sockets, clock, threads;
+//! live traffic, `explain` and tests run this same code, so they cannot disagree.
+//! Start reading at [`request`].
 #![cfg_attr(
     not(test),
     deny(
@@ -10,3 +15,14 @@
         clippy::string_slice
     )
 )]
+
+pub mod apply;
+pub mod assumed;
+pub mod connection;
+pub mod outcome;
+pub mod outside;
+mod request;
+
+pub use outcome::{Admitted, Hop, Labels, Outcome, Refused};
+pub use outside::{BodyFault, Outside};
+pub use request::request;

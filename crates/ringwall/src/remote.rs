@@ -1,0 +1,127 @@
+//! Commands that ask the running wall through its control socket, and what they print.
+//!
+//! In: a command. Out: text or JSON. Never: a change that the running process does not make itself.
+
+use crate::cli::{Block, Format, Token};
+use crate::exit::Exit;
+use ringwall_control::socket::{SocketError, ask};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Where commands go and how answers are printed.
+pub struct Remote<'a> {
+    /// The state folder of the running wall.
+    pub folder: &'a Path,
+    /// Form of the output.
+    pub format: Format,
+}
+
+impl Remote<'_> {
+    /// `ringwall status`
+    pub fn status(&self) -> Exit {
+        self.show("status", json!({}), |answer| {
+            println!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default().trim_end());
+        })
+    }
+
+    /// `ringwall history`
+    pub fn history(&self) -> Exit {
+        self.show("history", json!({}), |answer| {
+            println!("{:>6}  {:<24}  {:<12}  {:<10}  CHANGES", "WORLD", "TIME", "BY", "REVISION");
+            for entry in list(answer) {
+                let text = |name| entry.get(name).and_then(Value::as_str).unwrap_or("-");
+                let revision: String = text("revision").chars().take(10).collect();
+                let changes: Vec<_> = list(entry.get("difference").unwrap_or(&Value::Null)).filter_map(Value::as_str).collect();
+                let generation = entry.get("generation").and_then(Value::as_u64).unwrap_or_default();
+                println!("{generation:>6}  {:<24}  {:<12}  {revision:<10}  {}", text("time"), text("author"), changes.join(" "));
+            }
+        })
+    }
+
+    /// `ringwall rollback N`
+    pub fn rollback(&self, generation: u64) -> Exit {
+        self.show("rollback", json!({ "generation": generation, "author": author() }), |answer| {
+            println!("World {} is in force, made of the manifests of World {generation}", answer["generation"]);
+        })
+    }
+
+    /// `ringwall reload`
+    pub fn reload(&self) -> Exit {
+        self.show("reload", json!({ "author": author() }), |answer| println!("World {} is in force", answer["generation"]))
+    }
+
+    /// `ringwall block`
+    pub fn block(&self, block: &Block) -> Exit {
+        let arguments = json!({ "subject": block.subject, "for": block.span, "reason": block.reason, "by": author() });
+        self.show("block", arguments, |answer| {
+            println!("{} is blocked until {} (block {}); {} live connections were cut", answer["subject"].as_str().unwrap_or_default(),
+                answer["until"].as_str().unwrap_or_default(), answer["id"], answer["cut"]);
+        })
+    }
+
+    /// `ringwall unblock`
+    pub fn unblock(&self, subject: &str) -> Exit {
+        self.show("unblock", json!({ "subject": subject }), |answer| println!("{} blocks were lifted", answer["lifted"]))
+    }
+
+    /// `ringwall blocks`
+    pub fn blocks(&self) -> Exit {
+        self.show("blocks", json!({}), |answer| {
+            println!("{:>6}  {:<34}  {:<24}  {:<10}  REASON", "BLOCK", "SUBJECT", "UNTIL", "BY");
+            for block in list(answer) {
+                let text = |name| block.get(name).and_then(Value::as_str).unwrap_or("-");
+                println!("{:>6}  {:<34}  {:<24}  {:<10}  {}", block["id"], text("subject"), text("until"), text("by"), text("reason"));
+            }
+        })
+    }
+
+    /// `ringwall token`
+    pub fn token(&self, token: &Token) -> Exit {
+        let arguments = json!({
+            "sub": token.sub, "tenant": token.tenant, "roles": token.roles, "aud": token.aud, "for": token.span,
+        });
+        self.show("token", arguments, |answer| println!("{}", answer["token"].as_str().unwrap_or_default()))
+    }
+
+    /// `ringwall explain ID`
+    pub fn explain(&self, id: &str) -> Exit {
+        self.show("explain", json!({ "id": id }), |answer| {
+            println!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default().trim_end());
+        })
+    }
+
+    /// `ringwall probe`
+    pub fn probe(&self, probe: &crate::cli::Probe) -> Exit {
+        let arguments = json!({
+            "as": probe.workload, "url": probe.url, "method": probe.method, "headers": probe.headers,
+        });
+        self.show("probe", arguments, |answer| {
+            println!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default().trim_end());
+        })
+    }
+
+    fn show(&self, command: &str, arguments: Value, print: impl Fn(&Value)) -> Exit {
+        match ask(self.folder, command, arguments) {
+            Ok(answer) => {
+                match self.format {
+                    Format::Human => print(&answer),
+                    Format::Json | Format::Sarif | Format::Junit => println!("{answer:#}"),
+                }
+                let failed = answer.get("failed").and_then(Value::as_bool).unwrap_or_default();
+                if failed { Exit::FAILED } else { Exit::HELD }
+            }
+            Err(error @ SocketError::Nobody { .. }) => Exit::nobody(error),
+            Err(error @ SocketError::Refused(_)) => Exit { code: 1, says: Some(error.to_string()) },
+            Err(error) => Exit::broken(error),
+        }
+    }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// Who gives a command: the login name.
+pub fn author() -> String {
+    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "operator".into())
+}

@@ -1,0 +1,365 @@
+//! The page: one request through every layer, in the order that the listener's role gives.
+//!
+//! In: World, listener, call, the world outside. Out: [`Outcome`]. Follows DESIGN "The page"; the order is told in
+//! `docs/request.md`. Read [`Page::walk`] from top to bottom; each step below it is one layer.
+// waypoint: request/3 — every layer in order, each with its decision and its rule
+
+use crate::apply::{apply, retarget};
+use crate::outcome::{Admitted, Hop, Kind, Labels, Outcome, Refused};
+use crate::outside::Outside;
+use ringwall_gateway::Gateway;
+use ringwall_manifest::World;
+use ringwall_mesh::route::{At, RouteChoice, Selection};
+use ringwall_model::{
+    Call, Caller, Decision, FieldEdit, Judgement, Layer, Listener, Millis, Peer, PeerTls, Reason, Reply, Role, Step,
+    Take, Trace, WorkloadId,
+};
+use ringwall_shield::judge as shield;
+use ringwall_token::{Facts, Known};
+use std::sync::Arc;
+
+/// Takes one call through every layer of its listener's role.
+pub async fn request(world: &World, listener: &Listener, call: &mut Call, outside: &impl Outside) -> Outcome {
+    let mut page = Page {
+        world,
+        listener,
+        trace: Trace::default(),
+        caller: Caller::default(),
+        response_edits: Vec::new(),
+        labels: Labels::default(),
+        body_limit: None,
+        delay: None,
+    };
+    match page.walk(call, outside).await {
+        Ok(hop) => Outcome::Admitted(Box::new(page.admit(hop))),
+        Err(end) => Outcome::Refused(Box::new(page.end(*end))),
+    }
+}
+
+/// What gathers while a call goes down the page.
+struct Page<'a> {
+    world: &'a World,
+    listener: &'a Listener,
+    trace: Trace,
+    caller: Caller,
+    /// In the order in which they are to be applied: what is nearest to the service first.
+    response_edits: Vec<FieldEdit>,
+    labels: Labels,
+    body_limit: Option<u64>,
+    delay: Option<Millis>,
+}
+
+/// Where a call ended.
+struct End {
+    layer: Layer,
+    because: Reason,
+    kind: Kind,
+    reply: Reply,
+    details: Arc<str>,
+}
+
+/// The gateway that a call goes through, and the workload it runs as.
+#[derive(Clone, Copy)]
+struct Through<'a> {
+    gateway: &'a Gateway,
+    workload: WorkloadId,
+    selected: ringwall_gateway::Selected,
+}
+
+impl<'a> Page<'a> {
+    async fn walk(&mut self, call: &mut Call, outside: &impl Outside) -> Result<Hop, Box<End>> {
+        let own = self.listener.workload;
+        let role = self.listener.role;
+        // ORDER: framing first: what cannot be read in one way only must not be judged in one way only.
+        self.head(call)?;
+        let presented = shield::presented(&self.world.shield, own, call);
+        if role == Role::Edge {
+            // ORDER: cheapest first: a flood must not reach a signature or a regular expression.
+            self.shield_call(call, presented, outside)?;
+        }
+        // ORDER: routes are selected, without effect, before anything expensive: a call that nobody serves ends here.
+        let ingress = self.ingress(call, outside)?;
+        let through = self.gateway(call, ingress.as_ref())?;
+        self.mesh(own, self.listener.address.port(), call, outside).await?;
+        if let (Some(route), Some(through)) = (&ingress, through) {
+            // The hop from the ingress to the gateway is inside this page: the gateway's own policies see the ingress.
+            self.as_ingress(own, through.workload, route, call, outside).await?;
+        }
+        let verified = match through {
+            Some(through) => self.plugins(through, call, outside).await,
+            None => Ok(()),
+        };
+        if role == Role::Edge {
+            // ORDER: also after a refused credential: the flood of false tokens is counted where it belongs.
+            self.shield_caller(presented, outside).or_else(|end| verified.as_ref().map_or(Ok(()), |()| Err(end)))?;
+        }
+        verified?;
+        let hop = self.onward(own, ingress, through, call, outside)?;
+        retarget(call);
+        Ok(hop)
+    }
+
+    /// The strict reading of the head: any fault refuses, whatever else the call says.
+    fn head(&mut self, call: &Call) -> Result<(), Box<End>> {
+        let Some(fault) = call.faults.first() else { return Ok(()) };
+        let reply = Reply::text(fault.status, fault.says);
+        let decision = Decision::Refuse { because: Reason::Builtin(fault.name), reply };
+        self.settle(Layer::Head, decision, fault.name)
+    }
+
+    /// Blocks, reputation, geography, limits of the address and of all.
+    fn shield_call(
+        &mut self,
+        call: &Call,
+        presented: shield::Presented,
+        outside: &impl Outside,
+    ) -> Result<(), Box<End>> {
+        let state = shield::State { facts: outside.shield_facts(), blocks: outside.blocks(), now: outside.now() };
+        let judgement = shield::call(&self.world.shield, self.listener.workload, call, presented, state);
+        self.shielded(judgement, outside)
+    }
+
+    /// Blocks and limits of the user and the tenant, as a layer before has verified them.
+    fn shield_caller(&mut self, presented: shield::Presented, outside: &impl Outside) -> Result<(), Box<End>> {
+        let state = shield::State { facts: outside.shield_facts(), blocks: outside.blocks(), now: outside.now() };
+        let judgement = shield::caller(&self.world.shield, self.listener.workload, &self.caller, presented, state);
+        self.shielded(judgement, outside)
+    }
+
+    fn shielded(&mut self, judgement: Judgement, outside: &impl Outside) -> Result<(), Box<End>> {
+        self.delay = self.delay.max(judgement.delay);
+        let mut takes = judgement.takes;
+        let mut decision = judgement.decision;
+        while !takes.is_empty() {
+            let Err(exceeded) = outside.take(&takes) else { break };
+            let limited = ringwall_shield::judge::limited(&self.world.shield, &takes, &exceeded);
+            match limited.decision {
+                // The store could not count this one and its limit says to pass: the others still count.
+                Decision::Pass { .. } if exceeded.index < takes.len() => drop(takes.remove(exceeded.index)),
+                refused => {
+                    decision = refused;
+                    break;
+                }
+            }
+        }
+        self.settle(Layer::Shield, decision, "request_rate_limited")
+    }
+
+    /// Which route of the ingress or egress the call takes.
+    fn ingress(&mut self, call: &mut Call, outside: &impl Outside) -> Result<Option<RouteChoice>, Box<End>> {
+        let Listener { role: Role::Edge | Role::Egress, workload, address, .. } = *self.listener else {
+            return Ok(None);
+        };
+        let server_name = call.peer.tls.as_ref().and_then(|tls| tls.server_name.clone());
+        let at = At::Gateway { workload, port: address.port(), server_name: server_name.as_deref() };
+        self.routed(at, call, outside).map(Some)
+    }
+
+    fn routed(&mut self, at: At<'_>, call: &mut Call, outside: &impl Outside) -> Result<RouteChoice, Box<End>> {
+        match ringwall_mesh::route::select(&self.world.mesh, at, call, low_bits(outside.random())) {
+            Selection::Route(choice) => {
+                self.settle(Layer::Route, Decision::Pass { because: choice.because }, "")?;
+                apply(call, &choice.edits);
+                self.response_edits.splice(0..0, choice.response_edits.iter().cloned());
+                self.labels.route = Some(choice.name.clone());
+                Ok(*choice)
+            }
+            Selection::Reply { because, reply, details } => {
+                self.trace.note(Layer::Route, &Decision::Pass { because });
+                Err(Box::new(End { layer: Layer::Route, because, kind: Kind::Answer, reply, details }))
+            }
+            Selection::Refuse { because, reply, details } => {
+                let decision = Decision::Refuse { because, reply };
+                self.settle(Layer::Route, decision, &details).and(Err(self.lost()))
+            }
+        }
+    }
+
+    /// Which gateway and which of its routes the call goes through: at a gateway's own listener, or where the ingress
+    /// sends it to a gateway.
+    fn gateway(&mut self, call: &Call, ingress: Option<&RouteChoice>) -> Result<Option<Through<'a>>, Box<End>> {
+        let workload = match (self.listener.role, ingress) {
+            (Role::Gateway, _) => Some(self.listener.workload),
+            (Role::Edge, Some(route)) => self.world.gateway_workload(&route.host, route.port),
+            _ => None,
+        };
+        let Some(workload) = workload else { return Ok(None) };
+        let Some(gateway) = self.world.gateway(workload) else { return Ok(None) };
+        match ringwall_gateway::route::select(gateway, call) {
+            ringwall_gateway::Selection::Route(selected) => Ok(Some(Through { gateway, workload, selected })),
+            ringwall_gateway::Selection::Refuse { because, reply } => {
+                let decision = Decision::Refuse { because, reply };
+                self.settle(Layer::Gateway, decision, "route_not_found").map(|()| None)
+            }
+        }
+    }
+
+    /// Peer authentication, request authentication, authorization of one workload.
+    async fn mesh(
+        &mut self,
+        workload: WorkloadId,
+        port: u16,
+        call: &mut Call,
+        outside: &impl Outside,
+    ) -> Result<(), Box<End>> {
+        if self.listener.role == Role::Outbound {
+            return Ok(());
+        }
+        let judged = ask(outside, |known| ringwall_mesh::judge::inbound(&self.world.mesh, workload, port, call, known));
+        let verdict = judged.await.ok_or_else(|| self.unanswered(Layer::Mesh))?;
+        self.settle(Layer::Mesh, verdict.judgement.decision, &verdict.details)?;
+        apply(call, &verdict.judgement.edits);
+        if verdict.caller.is_authenticated() {
+            self.caller = verdict.caller;
+        }
+        Ok(())
+    }
+
+    /// The gateway's own mesh policies, for a call that the ingress sends it: the peer is the ingress's identity.
+    async fn as_ingress(
+        &mut self,
+        ingress: WorkloadId,
+        gateway: WorkloadId,
+        route: &RouteChoice,
+        call: &mut Call,
+        outside: &impl Outside,
+    ) -> Result<(), Box<End>> {
+        let Some(workload) = self.world.inventory.workload(ingress) else { return Err(self.unanswered(Layer::Mesh)) };
+        let tls = PeerTls { identity: Some(workload.identity.clone()), server_name: None, version: "TLSv1.3" };
+        let peer = Peer { address: call.peer.address, tls: Some(tls) };
+        let client = std::mem::replace(&mut call.peer, peer);
+        let verdict = self.mesh(gateway, self.world.target_port(&route.host, route.port), call, outside).await;
+        call.peer = client;
+        verdict
+    }
+
+    /// The plugins of the gateway's route: who is calling, how often, and what changes.
+    async fn plugins(
+        &mut self,
+        through: Through<'_>,
+        call: &mut Call,
+        outside: &impl Outside,
+    ) -> Result<(), Box<End>> {
+        let Through { gateway, selected, .. } = through;
+        let random = outside.random();
+        let judged = ask(outside, |known| ringwall_gateway::judge::request(gateway, &selected, call, known, random));
+        let verdict = judged.await.ok_or_else(|| self.unanswered(Layer::Gateway))?;
+        self.labels.gateway_route = Some(verdict.route.clone());
+        self.labels.gateway_service.clone_from(&verdict.service);
+        let limited = match outside.take(&verdict.judgement.takes) {
+            Ok(spent) => {
+                self.response_edits.extend(ringwall_gateway::judge::limit_fields(gateway, &verdict, &spent));
+                None
+            }
+            Err(exceeded) => ringwall_gateway::judge::limited(gateway, &verdict, &exceeded, call),
+        };
+        self.response_edits.extend(verdict.response_edits);
+        self.body_limit = verdict.body_limit;
+        if verdict.caller.is_authenticated() {
+            self.caller = verdict.caller;
+        }
+        self.settle(Layer::Gateway, limited.unwrap_or(verdict.judgement.decision), "gateway_plugin")?;
+        apply(call, &verdict.judgement.edits);
+        Ok(())
+    }
+
+    /// Where the call goes from here.
+    fn onward(
+        &mut self,
+        own: WorkloadId,
+        ingress: Option<RouteChoice>,
+        through: Option<Through<'_>>,
+        call: &mut Call,
+        outside: &impl Outside,
+    ) -> Result<Hop, Box<End>> {
+        match (self.listener.role, through, ingress) {
+            (Role::Inbound, ..) => Ok(Hop::Application { workload: own, port: self.listener.address.port() }),
+            // What a gateway sends goes out through its own sidecar: its routes and its identity.
+            (_, Some(through), _) => self.sidecar(through.workload, call, outside),
+            (Role::Outbound, ..) => self.sidecar(own, call, outside),
+            (_, None, Some(route)) => Ok(Hop::Upstream { source: own, route: Box::new(route) }),
+            (_, None, None) => Err(self.lost()),
+        }
+    }
+
+    fn sidecar(&mut self, source: WorkloadId, call: &mut Call, outside: &impl Outside) -> Result<Hop, Box<End>> {
+        let route = self.routed(At::Sidecar { workload: source }, call, outside)?;
+        Ok(Hop::Upstream { source, route: Box::new(route) })
+    }
+
+    /// Notes a decision; a refusal ends the walk.
+    fn settle(&mut self, layer: Layer, decision: Decision, details: &str) -> Result<(), Box<End>> {
+        self.trace.note(layer, &decision);
+        match decision {
+            Decision::Pass { .. } => Ok(()),
+            Decision::Refuse { because, reply } => {
+                Err(Box::new(End { layer, because, kind: Kind::Refusal, reply, details: details.into() }))
+            }
+        }
+    }
+
+    /// A question that a layer cannot do without had no answer: refused.
+    fn unanswered(&mut self, layer: Layer) -> Box<End> {
+        self.builtin(layer, "page/unanswered", Reply::text(503, "a key source did not answer"))
+    }
+
+    /// No layer says where the call goes: refused.
+    fn lost(&mut self) -> Box<End> {
+        self.builtin(Layer::Route, "page/no-way-on", Reply::text(404, "no route"))
+    }
+
+    fn builtin(&mut self, layer: Layer, name: &'static str, reply: Reply) -> Box<End> {
+        let because = Reason::Builtin(name);
+        self.trace.note(layer, &Decision::Refuse { because, reply: reply.clone() });
+        Box::new(End { layer, because, kind: Kind::Refusal, reply, details: name.into() })
+    }
+
+    fn admit(self, hop: Hop) -> Admitted {
+        Admitted {
+            hop,
+            response_edits: self.response_edits,
+            body_limit: self.body_limit,
+            delay: self.delay,
+            caller: self.caller,
+            labels: self.labels,
+            trace: self.trace,
+            _witness: (),
+        }
+    }
+
+    fn end(self, end: End) -> Refused {
+        Refused {
+            layer: end.layer,
+            because: end.because,
+            kind: end.kind,
+            reply: end.reply,
+            details: end.details,
+            response_edits: self.response_edits,
+            caller: self.caller,
+            labels: self.labels,
+            trace: self.trace,
+        }
+    }
+}
+
+/// Lets an engine judge, and answers its questions until it is done. `None` when it asks more than it may.
+async fn ask<T>(outside: &impl Outside, judge: impl Fn(&Known<'_>) -> Step<T>) -> Option<T> {
+    let mut asked = Vec::new();
+    let mut facts: Arc<Facts> = outside.facts();
+    loop {
+        let known = Known { facts: &facts, asked: &asked, now: outside.now() };
+        match judge(&known) {
+            Step::Done(done) => return Some(done),
+            Step::Ask(question) if asked.len() < ringwall_token::facts::MAX_QUESTIONS && !asked.contains(&question) => {
+                facts = outside.answer(&question).await;
+                asked.push(question);
+            }
+            Step::Ask(_) | Step::Need(_) => return None,
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half of random bits is what dice need")]
+const fn low_bits(random: u128) -> u64 {
+    random as u64
+}
