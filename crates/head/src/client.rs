@@ -51,7 +51,7 @@ pub enum Search {
 /// The client behind a call whose connection, or whose trusted PROXY protocol header, names `nearest`.
 pub fn derive(fields: &Fields, nearest: Client, trust: &Trust) -> Client {
     let counted = |hop: u8| {
-        let entry = entry_from_right(fields, "x-forwarded-for", usize::from(hop)).and_then(|text| address(text));
+        let entry = entry_from_right(fields, "x-forwarded-for", usize::from(hop)).and_then(address);
         entry.map_or(nearest, |address| Client { address, origin: ClientOrigin::ForwardedFor { hop } })
     };
     match trust {
@@ -114,7 +114,7 @@ impl RealIp {
             let Some(next) = hop.checked_add(1) else { return client };
             hop = next;
             let entry = non_empty_from_right(fields, &self.field, usize::from(hop));
-            let Some(address) = entry.and_then(|text| address_with_port(text)) else { return client };
+            let Some(address) = entry.and_then(address_with_port) else { return client };
             client = Client { address, origin: ClientOrigin::ForwardedFor { hop } };
         }
         client

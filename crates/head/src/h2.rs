@@ -119,9 +119,8 @@ fn check(fields: &mut Fields, underscores: Underscores, faults: &mut Vec<Fault>)
         if field.value.contains(&0) {
             fault::note(faults, fault::NUL);
         }
-        if field.value.iter().any(|octet| matches!(octet, b'\r' | b'\n')) || octets::trim(&field.value) != field.value {
-            fault::note(faults, fault::CONTROL);
-        } else if !octets::is_value(&field.value) && !field.value.contains(&0) {
+        let spaced = octets::trim(&field.value).len() != field.value.len();
+        if spaced || field.value.iter().any(|octet| octet.is_ascii_control() && !matches!(octet, 0 | b'\t')) {
             fault::note(faults, fault::CONTROL);
         }
         let te = field.is("te") && !field.value.eq_ignore_ascii_case(b"trailers");

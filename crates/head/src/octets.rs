@@ -1,53 +1,37 @@
 //! Which octets may stand where, and white space (RFC 9110 sections 5.5 and 5.6).
 
-const TOKEN: u8 = 1;
-const VALUE: u8 = 2;
-const VISIBLE: u8 = 4;
+/// Which octets are a `tchar`.
+static TOKEN: [bool; 256] = tokens();
 
-/// The classes of each octet, as bits.
-static CLASSES: [u8; 256] = classes();
-
-const fn classes() -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut rest: &mut [u8] = &mut table;
+const fn tokens() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut rest: &mut [bool] = &mut table;
     let mut octet = 0_u8;
-    while let [class, tail @ ..] = rest {
-        *class = class_of(octet);
+    while let [entry, tail @ ..] = rest {
+        *entry = octet.is_ascii_alphanumeric()
+            || matches!(
+                octet,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
         octet = octet.wrapping_add(1);
         rest = tail;
     }
     table
 }
 
-const fn class_of(octet: u8) -> u8 {
-    let token = octet.is_ascii_alphanumeric()
-        || matches!(
-            octet,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        );
-    let value = matches!(octet, b'\t' | 0x20..=0x7e | 0x80..=0xff);
-    (if token { TOKEN } else { 0 })
-        | (if value { VALUE } else { 0 })
-        | (if matches!(octet, 0x21..=0x7e) { VISIBLE } else { 0 })
-}
-
-fn all(octets: &[u8], class: u8) -> bool {
-    octets.iter().all(|octet| CLASSES.get(usize::from(*octet)).is_some_and(|classes| classes & class != 0))
-}
-
 /// Whether this is a token: at least one `tchar`.
 pub fn is_token(octets: &[u8]) -> bool {
-    !octets.is_empty() && all(octets, TOKEN)
+    !octets.is_empty() && octets.iter().all(|octet| TOKEN.get(usize::from(*octet)) == Some(&true))
 }
 
-/// Whether these may stand in a field value.
+/// Whether these may stand in a field value. Looks at all of them, so that the compiler can look at many at once.
 pub fn is_value(octets: &[u8]) -> bool {
-    all(octets, VALUE)
+    octets.iter().fold(true, |all, octet| all & (((*octet >= 0x20) & (*octet != 0x7f)) | (*octet == b'\t')))
 }
 
 /// Whether all are visible ASCII.
 pub fn is_visible(octets: &[u8]) -> bool {
-    all(octets, VISIBLE)
+    octets.iter().fold(true, |all, octet| all & (*octet > 0x20) & (*octet < 0x7f))
 }
 
 /// Without the optional white space (SP, HTAB) around.
