@@ -12,6 +12,38 @@ pub enum Event {
     Exchange(Box<Exchange>),
     /// A connection that carried no HTTP ended, or failed before it could carry any.
     Connection(Box<Connection>),
+    /// Something happened between this proxy and an upstream.
+    Upstream {
+        /// Cluster in Envoy's form: `outbound|8080||host`.
+        cluster: Arc<str>,
+        /// What happened.
+        change: UpstreamChange,
+    },
+}
+
+/// What can happen between this proxy and an upstream; each is a counter or moves a gauge of `envoy_cluster_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamChange {
+    /// A connection was made.
+    Opened,
+    /// A connection ended.
+    Closed,
+    /// A connection could not be made.
+    ConnectFailed,
+    /// A connection was not made in time.
+    ConnectTimeout,
+    /// The TLS handshake failed, or the peer was not who it should be.
+    TlsFailed,
+    /// A connection or a request was refused because a pool limit was reached.
+    Overflow,
+    /// A request was tried again.
+    Retried,
+    /// A request was not answered in time.
+    TimedOut,
+    /// An endpoint was ejected.
+    Ejected,
+    /// An ejected endpoint came back.
+    Restored,
 }
 
 /// One request with its response, as it was when it ended.
@@ -67,10 +99,14 @@ pub struct Exchange {
     pub cluster: Arc<str>,
     /// Address of the upstream that answered.
     pub upstream: Option<SocketAddr>,
+    /// Local end of the connection to it.
+    pub upstream_local: Option<SocketAddr>,
     /// Milliseconds until the upstream's head came.
     pub upstream_time: Option<Millis>,
     /// Kong service and consumer, when the gateway routed it.
     pub gateway: Option<(Arc<str>, Arc<str>)>,
+    /// What every layer said, in order.
+    pub trace: crate::Trace,
 }
 
 /// A connection without HTTP: TCP, TLS passthrough, or one that failed.
