@@ -1,4 +1,5 @@
 //! What it costs to read one benign head of twelve fields: prints nanoseconds a head.
+#![expect(clippy::disallowed_methods, reason = "an example measures time")]
 
 use bytes::Bytes;
 use ringwall_head::{Context, Limits, Settings, call, read};

@@ -1,4 +1,5 @@
 //! Foreign truth: Istio's path vectors (`corpus/istio/path-normalization.jsonl`), all of them.
+#![expect(clippy::disallowed_methods, reason = "a test reads the corpus")]
 
 use ringwall_head::{Normalization, path};
 use std::path::PathBuf;

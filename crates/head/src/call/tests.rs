@@ -27,7 +27,8 @@ fn read(head: impl Into<Bytes>) -> Call {
 fn check(head: &'static str, want: &[Fault]) {
     let mut got: Vec<&str> = read(head).faults.iter().map(|fault| fault.name).collect();
     let mut want: Vec<&str> = want.iter().map(|fault| fault.name).collect();
-    (got.sort_unstable(), want.sort_unstable());
+    got.sort_unstable();
+    want.sort_unstable();
     assert_eq!(got, want, "{head:?}");
 }
 

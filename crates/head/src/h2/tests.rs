@@ -25,7 +25,8 @@ fn read(pseudo: [&'static str; 4], lines: &[(&'static str, &'static str)], strea
 fn check(pseudo: [&'static str; 4], lines: &[(&'static str, &'static str)], want: &[Fault]) {
     let mut got: Vec<&str> = read(pseudo, lines, Stream::Ended).faults.iter().map(|fault| fault.name).collect();
     let mut want: Vec<&str> = want.iter().map(|fault| fault.name).collect();
-    (got.sort_unstable(), want.sort_unstable());
+    got.sort_unstable();
+    want.sort_unstable();
     assert_eq!(got, want, "{pseudo:?} {lines:?}");
 }
 
