@@ -40,9 +40,9 @@ fn keys_are_asked_for_once_and_again_for_a_new_name() {
 #[test]
 fn discovery_comes_before_keys() {
     let (token, keys) = signed("k");
-    let source = KeySource::Discovery("https://i".into());
+    let source = KeySource::Discovery { issuer: "https://i".into(), at: None };
     let mut facts = Facts::default();
-    let question = Question::Discovery { issuer: "https://i".into() };
+    let question = Question::Discovery { issuer: "https://i".into(), at: None };
     assert_eq!(verify(&source, &token, &facts, &[]), Verification::Ask(question));
     let document = Discovery::read(br#"{"issuer":"https://i","jwks_uri":"u"}"#, "https://i").unwrap();
     facts.discovery.insert("https://i".into(), DiscoveryAnswer::Document(Arc::new(document)));
