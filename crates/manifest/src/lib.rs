@@ -15,6 +15,8 @@
 )]
 
 pub mod code;
+pub mod inventory;
+pub mod kubernetes;
 pub mod node;
 pub mod read;
 pub mod resource;
