@@ -19,6 +19,7 @@
     )
 )]
 
+pub mod conformance;
 pub mod entity;
 pub mod gateway;
 pub mod judge;
