@@ -136,6 +136,34 @@ impl Authority {
         if holds(authority.intermediate.validity) { Ok(authority) } else { authority.renew_intermediate(now) }
     }
 
+    /// The authority that a `ca` issuer's Secret is: `tls.crt` (the signing certificate, then perhaps its issuers up to
+    /// the root) and `tls.key`.
+    ///
+    /// # Errors
+    /// [`PkiError`] names the part that is broken, foreign or out of time.
+    pub fn of_secret(certificates: &str, key: &str, now: Timestamp) -> Result<Self, PkiError> {
+        let read = CertificateDer::pem_slice_iter(certificates.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let chain = read.map_err(|_| PkiError::Pem("tls.crt"))?;
+        let of = |der: Option<&CertificateDer<'static>>| {
+            let der = der.cloned().ok_or(PkiError::Pem("tls.crt"))?;
+            let validity = verify::validity(&der).ok_or(PkiError::Pem("tls.crt"))?;
+            Ok::<_, PkiError>(Certificate { der, validity })
+        };
+        let (intermediate, root) = (of(chain.first())?, of(chain.last())?);
+        let key = read_key(key, "tls.key")?;
+        if !fits(&key, &intermediate.der) {
+            return Err(PkiError::Mismatch("tls.key"));
+        }
+        if !verify::is_authority(&intermediate.der) {
+            return Err(PkiError::Mismatch("tls.crt"));
+        }
+        if now < intermediate.validity.from || intermediate.validity.until <= now {
+            return Err(PkiError::Time("signing certificate"));
+        }
+        let issuer = Issuer::from_ca_cert_der(&intermediate.der, key)?;
+        Ok(Self { root, root_key: None, intermediate, issuer, constraints: Constraints::Unconstrained })
+    }
+
     /// What the shell must keep.
     pub fn stored(&self) -> Stored {
         Stored {
@@ -199,7 +227,8 @@ impl Authority {
 
     fn sign(&self, params: &CertificateParams, key: KeyPair, validity: Validity) -> Result<Issued, PkiError> {
         let leaf = params.signed_by(&key, &self.issuer)?;
-        Ok(issued(params, leaf.der().clone(), Some(self.intermediate.der.clone()), &key, validity))
+        let above = Some(&self.intermediate.der).filter(|intermediate| **intermediate != self.root.der);
+        Ok(issued(params, leaf.der().clone(), above.cloned(), &key, validity))
     }
 
     /// INVARIANT: a leaf never outlives its issuer, else it would fail before its own end.

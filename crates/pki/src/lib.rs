@@ -20,15 +20,24 @@
 )]
 
 pub mod authority;
+pub mod backoff;
 pub mod bundle;
+pub mod certificate;
 pub mod denylist;
+pub mod plan;
 pub mod profile;
 pub mod renewal;
+pub mod solver;
+pub mod status;
+pub mod trigger;
 pub mod verify;
 
 pub use authority::{Authority, Issued, PkiError, Stored};
 pub use bundle::{Bundle, Bundles};
+pub use certificate::{Certificate, IssuerRef};
 pub use denylist::{Denied, Denylist};
+pub use plan::{Issuer, IssuerKind, Plan, Progress, Reach, Source, Step};
+pub use status::CertificateStatus;
 pub use verify::{BadPeer, Purpose, Verified};
 
 pub use rustls_pki_types::{CertificateDer, PrivateKeyDer};

@@ -12,7 +12,7 @@ use ringwall_model::{BadSpiffeId, Builtin, SpiffeId, Timestamp};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-pub use read::{common_name, hash_of_key, is_signed_by, public_key, validity};
+pub use read::{common_name, hash_of_key, is_authority, is_signed_by, public_key, validity};
 
 /// What the peer's certificate is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

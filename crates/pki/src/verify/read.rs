@@ -84,6 +84,14 @@ pub fn is_signed_by(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_
     certificate.issuer() == issuer.subject() && certificate.verify_signature(Some(issuer.public_key())).is_ok()
 }
 
+/// Whether a certificate may sign others: a CA by its basic constraints, and by its key usage if it has one.
+pub fn is_authority(der: &CertificateDer<'_>) -> bool {
+    let Some(certificate) = parse(der) else { return false };
+    let ca = certificate.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca);
+    let usage = certificate.key_usage();
+    ca && usage.is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
+}
+
 /// SHA-256 of a SubjectPublicKeyInfo.
 pub fn hash_of_key(spki: &[u8]) -> KeyHash {
     let digest = digest::digest(&digest::SHA256, spki);
