@@ -33,7 +33,7 @@ pub fn of_certificate(validity: Validity, renew_before: RenewBefore) -> Timestam
         RenewBefore::Third => third,
         RenewBefore::Span(span) if span.0 > 0 && span.0 < life => span.0,
         RenewBefore::Span(_) => third,
-        RenewBefore::Percentage(hundredths) => match life / 100 * u64::from(hundredths) {
+        RenewBefore::Percentage(hundredths) => match life.saturating_mul(u64::from(hundredths)) / 100 {
             0 => third,
             before if before >= life => third,
             before => before,

@@ -168,7 +168,8 @@ fn bad_path(error: &webpki::Error) -> BadPeer {
     match error {
         webpki::Error::CertExpired { .. } => BadPeer::Expired,
         webpki::Error::CertNotValidYet { .. } => BadPeer::NotYetValid,
-        webpki::Error::UnknownIssuer => BadPeer::UnknownIssuer,
+        // Two roots may have one name: a signature that fits none of their keys is no path either.
+        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => BadPeer::UnknownIssuer,
         webpki::Error::RequiredEkuNotFoundContext(_) => BadPeer::ExtendedKeyUsage,
         webpki::Error::CaUsedAsEndEntity => BadPeer::Authority,
         other => BadPeer::Chain(other.to_string().into()),

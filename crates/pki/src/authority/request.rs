@@ -124,7 +124,7 @@ pub enum Usage {
 }
 
 /// The 23 names that cert-manager's API knows.
-const NAMES: [(&str, Usage); 23] = [
+pub(super) const NAMES: [(&str, Usage); 23] = [
     ("any", Usage::Any),
     ("cert sign", Usage::CertSign),
     ("client auth", Usage::ClientAuth),
