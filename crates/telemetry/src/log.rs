@@ -1,0 +1,230 @@
+//! Access logs: a format is compiled once and rendered for each exchange.
+//!
+//! Follows: Envoy's format strings and its typed JSON: a value that is one operator alone keeps its type, what is absent
+//! is `null` in JSON and `-` in text. Differs: an unknown operator renders as absent and is a problem the caller is told.
+
+mod operator;
+
+use operator::{Operator, Value};
+use ringwall_model::{Exchange, Role};
+use serde_json::{Map, Value as Json};
+
+use crate::redact;
+use crate::telemetry::Names;
+
+/// A compiled format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format(Shape);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Shape {
+    Text(Vec<Piece>),
+    Json(Node),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Node {
+    Object(Vec<(String, Node)>),
+    List(Vec<Node>),
+    Pieces(Vec<Piece>),
+    /// A number or a boolean that stands in the format.
+    Constant(Json),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    Operator { operator: Operator, longest: Option<usize> },
+}
+
+/// Istio's default text format (`accessLogEncoding: TEXT` without a format).
+const DEFAULT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% \
+%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" \
+%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \
+\"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER% \
+%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
+
+impl Default for Format {
+    fn default() -> Self {
+        Self::text(DEFAULT).0
+    }
+}
+
+impl Format {
+    /// Compiles a text format. The second part names what is not understood.
+    pub fn text(format: &str) -> (Self, Vec<String>) {
+        let mut problems = Vec::new();
+        let pieces = pieces(format, &mut problems);
+        (Self(Shape::Text(pieces)), problems)
+    }
+
+    /// Compiles a JSON format: an object whose strings are format strings.
+    pub fn json(format: &Json) -> (Self, Vec<String>) {
+        let mut problems = Vec::new();
+        let node = node(format, &mut problems);
+        (Self(Shape::Json(node)), problems)
+    }
+
+    /// Compiles what `accessLogEncoding: JSON` and `accessLogFormat` give: the text of a JSON object.
+    pub fn json_text(format: &str) -> (Self, Vec<String>) {
+        match serde_json::from_str(format) {
+            Ok(object @ Json::Object(_)) => Self::json(&object),
+            _ => (Self::default(), vec!["accessLogFormat is not a JSON object; the default text is written".into()]),
+        }
+    }
+
+    /// One line, with its end.
+    pub fn render(&self, exchange: &Exchange, names: &Names<'_>) -> String {
+        match &self.0 {
+            Shape::Text(pieces) => {
+                let mut line = joined(pieces, exchange, names, "-");
+                if !line.ends_with('\n') {
+                    line.push('\n');
+                }
+                line
+            }
+            Shape::Json(node) => {
+                let mut line = value(node, exchange, names).to_string();
+                line.push('\n');
+                line
+            }
+        }
+    }
+}
+
+/// `%OPERATOR(argument):length%` and the text between; `%%` is a percent sign.
+fn pieces(format: &str, problems: &mut Vec<String>) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut rest = format;
+    while let Some((before, after)) = rest.split_once('%') {
+        if !before.is_empty() {
+            pieces.push(Piece::Literal(before.into()));
+        }
+        if let Some(after) = after.strip_prefix('%') {
+            pieces.push(Piece::Literal("%".into()));
+            rest = after;
+            continue;
+        }
+        let Some((command, after)) = command_end(after) else {
+            problems.push(format!("`%{after}` has no end"));
+            pieces.push(Piece::Literal(format!("%{after}")));
+            return pieces;
+        };
+        pieces.push(piece(command, problems));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(rest.into()));
+    }
+    pieces
+}
+
+/// An argument may hold percent signs (`START_TIME(%Y)`), so the end is the first one outside parentheses.
+fn command_end(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 0_u32;
+    let end = text.char_indices().find(|(_, c)| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        *c == '%' && depth == 0
+    })?;
+    Some((text.get(..end.0)?, text.get(end.0 + 1..)?))
+}
+
+fn piece(command: &str, problems: &mut Vec<String>) -> Piece {
+    let (whole, longest) = match command.rsplit_once(':') {
+        Some((whole, length)) if !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit()) => {
+            (whole, length.parse().ok())
+        }
+        _ => (command, None),
+    };
+    let (name, argument) = match whole.split_once('(') {
+        Some((name, argument)) => (name, argument.strip_suffix(')').unwrap_or(argument)),
+        None => (whole, ""),
+    };
+    let operator = Operator::read(name, argument);
+    if operator == Operator::Absent && !Operator::is_silent(name) {
+        problems.push(format!("access-log operator `%{command}%` is not known; it is written as absent"));
+    }
+    Piece::Operator { operator, longest }
+}
+
+fn node(format: &Json, problems: &mut Vec<String>) -> Node {
+    match format {
+        Json::Object(object) => {
+            Node::Object(object.iter().map(|(key, format)| (key.clone(), node(format, problems))).collect())
+        }
+        Json::Array(list) => Node::List(list.iter().map(|format| node(format, problems)).collect()),
+        Json::String(format) => Node::Pieces(pieces(format, problems)),
+        other => Node::Constant(other.clone()),
+    }
+}
+
+fn value(node: &Node, exchange: &Exchange, names: &Names<'_>) -> Json {
+    match node {
+        Node::Object(fields) => {
+            let each = fields.iter().map(|(key, node)| (key.clone(), value(node, exchange, names)));
+            Json::Object(each.collect::<Map<_, _>>())
+        }
+        Node::List(nodes) => Json::Array(nodes.iter().map(|node| value(node, exchange, names)).collect()),
+        // One operator alone keeps its type.
+        Node::Pieces(pieces) => match pieces.as_slice() {
+            [Piece::Operator { operator, longest }] => match operator.value(exchange, names) {
+                Value::Absent => Json::Null,
+                Value::Number(number) => number.into(),
+                Value::Text(text) => shortened(&text, *longest).into(),
+            },
+            pieces => joined(pieces, exchange, names, "-").into(),
+        },
+        Node::Constant(value) => value.clone(),
+    }
+}
+
+fn joined(pieces: &[Piece], exchange: &Exchange, names: &Names<'_>, absent: &str) -> String {
+    let mut line = String::with_capacity(512);
+    for piece in pieces {
+        match piece {
+            Piece::Literal(text) => line.push_str(text),
+            Piece::Operator { operator, longest } => match operator.value(exchange, names) {
+                Value::Absent => line.push_str(absent),
+                Value::Number(number) => line.push_str(&number.to_string()),
+                Value::Text(text) => line.push_str(shortened(&text, *longest)),
+            },
+        }
+    }
+    line
+}
+
+fn shortened(text: &str, longest: Option<usize>) -> &str {
+    longest.and_then(|longest| text.get(..text.floor_char_boundary(longest))).unwrap_or(text)
+}
+
+/// One connection without HTTP as a line of JSON: the flow log.
+pub fn flow(connection: &ringwall_model::Connection, names: &Names<'_>) -> String {
+    let line = serde_json::json!({
+        "id": connection.id.to_string(),
+        "start_time": connection.started.rfc3339(),
+        "duration": connection.duration.0,
+        "role": connection.role.as_str(),
+        "workload": &*connection.workload,
+        "peer": connection.peer.to_string(),
+        "peer_principal": connection.peer_identity.as_ref().map(ToString::to_string),
+        "requested_server_name": connection.server_name.as_deref().map(|name| redact::text(name.as_bytes()).into_owned()),
+        "upstream_cluster": &*connection.cluster,
+        "bytes_received": connection.received,
+        "bytes_sent": connection.sent,
+        "refused_by": crate::peers::refusal(connection.refused, names),
+        "failure": connection.failure.as_deref(),
+    });
+    format!("{line}\n")
+}
+
+/// Whether a listener of this role stands before the called workload.
+pub(crate) const fn is_inbound(role: Role) -> bool {
+    matches!(role, Role::Inbound)
+}
+
+#[cfg(test)]
+mod tests;

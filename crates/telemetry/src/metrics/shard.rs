@@ -1,0 +1,111 @@
+//! One thread's share of all series: no other thread waits for it, but for the moment of a scrape.
+
+use super::Kind;
+use super::family::{FAMILIES, Family, Id};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+/// How many label sets a family may have in one shard; the rest share one series whose labels say `overflow`.
+pub const MOST_SERIES: usize = 1000;
+const OVERFLOW: &str = "overflow";
+/// Bytes of a label's value that are kept.
+const LONGEST_VALUE: usize = 256;
+
+/// Series by family and labels.
+#[derive(Debug, Default)]
+pub struct Shard {
+    /// By a hash of family and labels; entries with the same hash stand side by side.
+    series: HashMap<u64, Vec<Series>, BuildHasherDefault<DefaultHasher>>,
+    counts: HashMap<Id, usize>,
+}
+
+/// One series.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub id: Id,
+    pub labels: Box<[Box<str>]>,
+    pub value: Value,
+}
+
+/// What a series has counted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Number(f64),
+    Buckets { counts: Box<[u64]>, sum: f64 },
+}
+
+impl Value {
+    pub fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Counter | Kind::Gauge => Self::Number(0.0),
+            Kind::Histogram(bounds) => Self::Buckets { counts: vec![0; bounds.len() + 1].into(), sum: 0.0 },
+        }
+    }
+
+    /// Adds to a counter or gauge, or observes a value.
+    pub fn add(&mut self, amount: f64, kind: Kind) {
+        match self {
+            Self::Number(number) => *number += amount,
+            Self::Buckets { counts, sum } => {
+                *sum += amount;
+                if let Kind::Histogram(bounds) = kind {
+                    let at = bounds.partition_point(|bound| *bound < amount);
+                    if let Some(count) = counts.get_mut(at) {
+                        *count += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => *a += b,
+            (Self::Buckets { counts, sum }, Self::Buckets { counts: others, sum: other }) => {
+                counts.iter_mut().zip(others).for_each(|(a, b)| *a += b);
+                *sum += other;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Shard {
+    /// Adds to the series of these labels; no memory is taken when it is known already.
+    pub fn add(&mut self, id: Id, labels: &[&str], amount: f64) {
+        let family = family(id);
+        let hash = self.series.hasher().hash_one((id, labels));
+        if let Some(known) = self.series.get_mut(&hash) {
+            if let Some(series) = known.iter_mut().find(|series| series.id == id && same(&series.labels, labels)) {
+                series.value.add(amount, family.kind);
+                return;
+            }
+        }
+        let count = self.counts.entry(id).or_default();
+        if *count >= MOST_SERIES && labels.first() != Some(&OVERFLOW) {
+            let overflow = vec![OVERFLOW; labels.len()];
+            return self.add(id, &overflow, amount);
+        }
+        *count += 1;
+        let mut value = Value::of(family.kind);
+        value.add(amount, family.kind);
+        let labels = labels.iter().map(|label| Box::from(bounded(label))).collect();
+        self.series.entry(hash).or_default().push(Series { id, labels, value });
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Series> {
+        self.series.values().flatten()
+    }
+}
+
+pub fn family(id: Id) -> &'static Family {
+    &FAMILIES[id as usize]
+}
+
+fn same(known: &[Box<str>], given: &[&str]) -> bool {
+    known.len() == given.len() && known.iter().zip(given).all(|(a, b)| **a == *bounded(b))
+}
+
+fn bounded(label: &str) -> &str {
+    label.get(..label.floor_char_boundary(LONGEST_VALUE)).unwrap_or(label)
+}

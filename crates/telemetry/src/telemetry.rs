@@ -1,0 +1,302 @@
+//! The door: every event is told here once, and becomes metrics, log lines, a record and a span.
+
+use crate::log::{self, Format};
+use crate::metrics::family::Id;
+use crate::metrics::{Certificate, Level, Metrics};
+use crate::peers::{self, Ends, Told};
+use crate::ring::{self, Ring};
+use crate::span::{self, Sampling};
+use crate::writer::{Log, Sinks, Writer};
+use ringwall_model::{Connection, Event, Exchange, Inventory, Layer, Role, RuleBook, Timestamp, UpstreamChange};
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Spans that may wait to be fetched.
+const MOST_SPANS: usize = 4096;
+
+/// The names of the World that decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// Its rules.
+    pub rules: &'a RuleBook,
+    /// Its workloads and services.
+    pub inventory: &'a Inventory,
+}
+
+/// Where logs go for the life of the process.
+pub struct Output {
+    /// The access log; standard output, as a rule.
+    pub access: Box<dyn Write + Send>,
+    /// The flow log.
+    pub flow: Box<dyn Write + Send>,
+    /// Directory and size in bytes of the ring of decisions.
+    pub decisions: Option<(PathBuf, u64)>,
+    /// Lines a second, over all logs.
+    pub lines_per_second: u32,
+}
+
+/// What is logged and traced: comes with a World.
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    /// Access logs; an exchange is written once for each that wants it.
+    pub access: Vec<AccessLog>,
+    /// How many calls are traced.
+    pub sampling: Sampling,
+}
+
+/// One access log.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    /// Whose calls.
+    pub which: Which,
+    /// How they are written.
+    pub format: Format,
+}
+
+/// Whose calls an access log writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Everybody's.
+    All,
+    /// Those that came to listeners of these workloads (`namespace/name`).
+    Only(Vec<Arc<str>>),
+}
+
+/// All sinks of the process; shared by all threads.
+#[derive(Debug)]
+pub struct Telemetry {
+    metrics: Metrics,
+    writer: Writer,
+    logs: RwLock<Arc<Logs>>,
+    decisions: Option<PathBuf>,
+    spans: Mutex<VecDeque<Value>>,
+}
+
+impl Telemetry {
+    /// Opens the ring and starts the writing thread.
+    ///
+    /// # Errors
+    /// When the ring's directory cannot be written to, or no thread can be started.
+    pub fn start(output: Output) -> io::Result<Self> {
+        let decisions = output.decisions.as_ref().map(|(directory, _)| directory.clone());
+        let ring = output.decisions.map(|(directory, bytes)| Ring::open(&directory, bytes)).transpose()?;
+        let sinks = Sinks { access: output.access, flow: output.flow, ring };
+        let writer = Writer::start(sinks, output.lines_per_second)?;
+        let (metrics, logs, spans) = Default::default();
+        Ok(Self { metrics, writer, logs, decisions, spans })
+    }
+
+    /// Takes over what a new World says of logs.
+    pub fn follow(&self, logs: Logs) {
+        *self.logs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(logs);
+    }
+
+    /// Tells what happened. Does not wait.
+    pub fn tell(&self, event: &Event, names: &Names<'_>) {
+        match event {
+            Event::Exchange(exchange) => self.exchange(exchange, names),
+            Event::Connection(connection) => self.connection(connection, names),
+            Event::Upstream { cluster, change } => self.upstream(cluster, *change),
+        }
+    }
+
+    /// The text of `/metrics`.
+    pub fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+
+    /// Sets a gauge that another room knows the value of.
+    pub fn level(&self, level: Level, value: u64) {
+        self.metrics.level(level, value);
+    }
+
+    /// Replaces what is known of certificates.
+    pub fn certificates(&self, all: &[Certificate<'_>]) {
+        self.metrics.certificates(all);
+    }
+
+    /// What is recorded of a call; empty when there is no ring or it has been overwritten.
+    ///
+    /// # Errors
+    /// When the ring cannot be read.
+    pub fn find(&self, id: &str) -> io::Result<Vec<Value>> {
+        self.writer.flush();
+        self.decisions.as_deref().map_or_else(|| Ok(Vec::new()), |directory| ring::find(directory, id))
+    }
+
+    /// Up to `most` spans that wait to be posted, as elements of Zipkin's array.
+    pub fn take_spans(&self, most: usize) -> Vec<Value> {
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = spans.len().min(most);
+        spans.drain(..count).collect()
+    }
+
+    /// Waits until everything told so far is written.
+    pub fn flush(&self) {
+        self.writer.flush();
+    }
+
+    fn exchange(&self, exchange: &Exchange, names: &Names<'_>) {
+        self.count_exchange(exchange, names);
+        let logs = Arc::clone(&self.logs.read().unwrap_or_else(PoisonError::into_inner));
+        for access in &logs.access {
+            let wanted = match &access.which {
+                Which::All => true,
+                Which::Only(workloads) => workloads.contains(&exchange.workload),
+            };
+            if wanted {
+                self.write(Log::Access, access.format.render(exchange, names), exchange.started);
+            }
+        }
+        if self.decisions.is_some() {
+            self.write(Log::Decisions, format!("{}\n", crate::record::exchange(exchange, names)), exchange.started);
+        }
+        if logs.sampling.takes(exchange.id, &exchange.request_fields) {
+            let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+            if spans.len() < MOST_SPANS {
+                spans.push_back(span::zipkin(exchange));
+            }
+        }
+    }
+
+    fn count_exchange(&self, exchange: &Exchange, names: &Names<'_>) {
+        let code = exchange.status.to_string();
+        self.metrics.add(Id::Answers, &[exchange.role.as_str(), &code], 1.0);
+        for step in exchange.trace.steps() {
+            let rule = peers::rule(step.because, names);
+            let verdict = crate::record::verdict(step.passed);
+            self.metrics.add(Id::Decisions, &[step.layer.as_str(), &rule, verdict], 1.0);
+        }
+        let told = Told {
+            role: exchange.role,
+            workload: &exchange.workload,
+            peer: exchange.peer_identity.as_ref(),
+            cluster: &exchange.cluster,
+        };
+        let ends = peers::ends(&told, names);
+        // A call is counted where it was answered: before the workload that was called. Only one that never came there,
+        // or that left the mesh, is counted where it came from.
+        let lost = exchange.upstream.is_none() && !exchange.cluster.is_empty();
+        if exchange.role == Role::Inbound || lost || ends.external {
+            self.count_request(exchange, &ends, &code);
+        }
+        if exchange.role != Role::Inbound && exchange.upstream.is_some() {
+            self.metrics.add(Id::UpstreamRequests, &[&exchange.cluster], 1.0);
+            let class = (exchange.status / 100).to_string();
+            self.metrics.add(Id::UpstreamClass, &[&exchange.cluster, &class], 1.0);
+        }
+        if let Some((service, consumer)) = &exchange.gateway {
+            self.count_gateway(exchange, service, consumer, &code);
+        }
+    }
+
+    fn count_request(&self, exchange: &Exchange, ends: &Ends, code: &str) {
+        let grpc =
+            exchange.request_fields.first("content-type").is_some_and(|kind| kind.starts_with(b"application/grpc"));
+        let status = exchange.response_fields.first("grpc-status").filter(|_| grpc);
+        let status = status.and_then(|status| std::str::from_utf8(status).ok()).unwrap_or_default();
+        let mut labels = labels(ends, if grpc { "grpc" } else { "http" }, exchange.flags);
+        labels.extend([code, status]);
+        self.metrics.add(Id::Requests, &labels, 1.0);
+        self.metrics.add(Id::RequestMillis, &labels, exchange.duration.0 as f64);
+        self.metrics.add(Id::RequestBytes, &labels, exchange.received as f64);
+        self.metrics.add(Id::ResponseBytes, &labels, exchange.sent as f64);
+    }
+
+    fn count_gateway(&self, exchange: &Exchange, service: &str, consumer: &str, code: &str) {
+        let (route, workspace) = (&*exchange.route, "default");
+        let source = if exchange.upstream.is_some() { "service" } else { "exit" };
+        self.metrics.add(Id::KongRequests, &[service, route, code, source, workspace, consumer], 1.0);
+        self.metrics.add(Id::KongRequestMillis, &[service, route, workspace], exchange.duration.0 as f64);
+        if let Some(time) = exchange.upstream_time {
+            self.metrics.add(Id::KongUpstreamMillis, &[service, route, workspace], time.0 as f64);
+        }
+        for (direction, bytes) in [("ingress", exchange.received), ("egress", exchange.sent)] {
+            self.metrics.add(Id::KongBytes, &[service, route, direction, workspace, consumer], bytes as f64);
+        }
+    }
+
+    fn connection(&self, connection: &Connection, names: &Names<'_>) {
+        let outcome = match (&connection.refused, &connection.failure) {
+            (Some(_), _) => "refused",
+            (None, Some(_)) => "failed",
+            (None, None) => "served",
+        };
+        self.metrics.add(Id::Connections, &[connection.role.as_str(), outcome], 1.0);
+        let at_tls = matches!(connection.refused, Some((Layer::Tls, _)));
+        if at_tls || (connection.failure.is_some() && connection.cluster.is_empty()) {
+            self.metrics.add(Id::Handshakes, &[connection.role.as_str()], 1.0);
+        }
+        if let Some((layer, reason)) = connection.refused {
+            self.metrics.add(Id::Decisions, &[layer.as_str(), &peers::rule(reason, names), "refuse"], 1.0);
+        }
+        if !at_tls && !connection.cluster.is_empty() {
+            self.count_tcp(connection, names);
+        }
+        self.write(Log::Flow, log::flow(connection, names), connection.started);
+        if self.decisions.is_some() {
+            self.write(
+                Log::Decisions,
+                format!("{}\n", crate::record::connection(connection, names)),
+                connection.started,
+            );
+        }
+    }
+
+    fn count_tcp(&self, connection: &Connection, names: &Names<'_>) {
+        let told = Told {
+            role: connection.role,
+            workload: &connection.workload,
+            peer: connection.peer_identity.as_ref(),
+            cluster: &connection.cluster,
+        };
+        let ends = peers::ends(&told, names);
+        if connection.role != Role::Inbound && !ends.external && connection.failure.is_none() {
+            return;
+        }
+        let labels = labels(&ends, "tcp", if connection.failure.is_some() { "UF" } else { "-" });
+        self.metrics.add(Id::TcpOpened, &labels, 1.0);
+        self.metrics.add(Id::TcpClosed, &labels, 1.0);
+        self.metrics.add(Id::TcpReceived, &labels, connection.received as f64);
+        self.metrics.add(Id::TcpSent, &labels, connection.sent as f64);
+    }
+
+    fn upstream(&self, cluster: &str, change: UpstreamChange) {
+        let moves: &[(Id, f64)] = match change {
+            UpstreamChange::Opened => &[(Id::UpstreamTotal, 1.0), (Id::UpstreamActive, 1.0)],
+            UpstreamChange::Closed => &[(Id::UpstreamDestroy, 1.0), (Id::UpstreamActive, -1.0)],
+            UpstreamChange::ConnectFailed => &[(Id::ConnectFail, 1.0)],
+            // Envoy counts a timeout as a failure, too.
+            UpstreamChange::ConnectTimeout => &[(Id::ConnectTimeout, 1.0), (Id::ConnectFail, 1.0)],
+            UpstreamChange::TlsFailed => &[(Id::UpstreamTlsError, 1.0), (Id::ConnectFail, 1.0)],
+            UpstreamChange::Overflow => &[(Id::UpstreamOverflow, 1.0)],
+            UpstreamChange::Retried => &[(Id::UpstreamRetry, 1.0)],
+            UpstreamChange::TimedOut => &[(Id::UpstreamTimeout, 1.0)],
+            UpstreamChange::Ejected => &[(Id::Ejections, 1.0), (Id::EjectionsActive, 1.0)],
+            UpstreamChange::Restored => &[(Id::EjectionsActive, -1.0)],
+        };
+        moves.iter().for_each(|(id, amount)| self.metrics.add(*id, &[cluster], *amount));
+    }
+
+    fn write(&self, log: Log, line: String, at: Timestamp) {
+        if self.writer.line(log, line, at.seconds()).is_err() {
+            self.metrics.add(Id::Dropped, &[log.as_str()], 1.0);
+        }
+    }
+}
+
+/// The labels that requests and connections share, in the order of the family.
+fn labels<'a>(ends: &'a Ends, protocol: &'a str, flags: &'a str) -> Vec<&'a str> {
+    let mut labels = vec![ends.reporter];
+    labels.extend(ends.source.iter().map(String::as_str));
+    labels.extend(ends.destination.iter().map(String::as_str));
+    labels.extend(ends.service.iter().map(String::as_str));
+    labels.extend([ends.security, ends.security, protocol, flags]);
+    labels
+}
+
+#[cfg(test)]
+mod tests;
