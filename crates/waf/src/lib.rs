@@ -1,4 +1,10 @@
 //! A SecLang engine that runs the OWASP Core Rule Set.
+//!
+//! In: rule files as bytes ([`Bundle`]), then requests and responses as bytes. Out: which rules matched, and whether the
+//! transaction is refused ([`Report`], [`Interruption`]). Never: files, sockets, clock; a regular expression that is not
+//! linear; a rule file that is taken in part. Follows the ModSecurity reference manual v3; where that is silent,
+//! ModSecurity's behaviour as the Core Rule Set's regression tests show it.
+//! Start reading at [`Waf::load`], then [`Transaction`], then `judge`.
 #![cfg_attr(
     not(test),
     deny(
@@ -10,3 +16,37 @@
         clippy::string_slice
     )
 )]
+
+mod alphabet;
+mod bits;
+mod body;
+mod bundle;
+mod collections;
+mod configuration;
+mod fill;
+mod judge;
+pub mod libinjection;
+mod lower;
+mod machine;
+mod operator;
+mod prefilter;
+mod report;
+mod rule;
+mod seclang;
+mod state;
+mod template;
+mod text;
+mod transaction;
+mod transform;
+mod variable;
+mod waf;
+
+pub use bundle::Bundle;
+pub use collections::Collections;
+pub use configuration::{Access, Engine, Exclude, Overflow, Prefilter, Settings};
+pub use report::{Interruption, Matched, Report};
+pub use seclang::LoadError;
+pub use transaction::{BodyRoom, Fuel, Progress, RequestHead, ResponseHead, Transaction};
+pub use waf::{Counts, Interval, Profile, Support, Waf};
+
+pub(crate) use waf::Rules;

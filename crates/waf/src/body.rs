@@ -1,0 +1,129 @@
+//! Request bodies to variables.
+//!
+//! In: the body and what it claims to be. Out: `ARGS`, `FILES`, `XML`, `REQUEST_BODY`, error flags. Never: a body that
+//! is taken in part without saying so: what cannot be read sets `REQBODY_ERROR`. Start reading at [`read`].
+
+mod json;
+mod multipart;
+pub(crate) mod urlencoded;
+mod xml;
+
+use crate::Rules;
+use crate::configuration::Access;
+use crate::state::State;
+use crate::text::TextId;
+use crate::variable::Variable as V;
+
+/// How a body is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Processor {
+    #[default]
+    None,
+    UrlEncoded,
+    Multipart,
+    Json,
+    Xml,
+}
+
+impl Processor {
+    /// By the name that rules use.
+    pub fn named(name: &str) -> Option<Self> {
+        const ALL: [Processor; 4] = [Processor::UrlEncoded, Processor::Multipart, Processor::Json, Processor::Xml];
+        ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The name that rules use; empty for none.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::UrlEncoded => "URLENCODED",
+            Self::Multipart => "MULTIPART",
+            Self::Json => "JSON",
+            Self::Xml => "XML",
+        }
+    }
+
+    /// By media type. JSON and XML too, which ModSecurity leaves to rules that everybody has.
+    pub fn of(media: &[u8]) -> Self {
+        let is = |known: &[u8]| media.eq_ignore_ascii_case(known);
+        let ends = |known: &[u8]| {
+            media.len() >= known.len()
+                && media.get(media.len() - known.len()..).is_some_and(|end| end.eq_ignore_ascii_case(known))
+        };
+        if is(b"application/x-www-form-urlencoded") {
+            Self::UrlEncoded
+        } else if is(b"multipart/form-data") {
+            Self::Multipart
+        } else if is(b"application/json") || ends(b"+json") || is(b"text/json") {
+            Self::Json
+        } else if is(b"text/xml") || is(b"application/xml") || ends(b"+xml") {
+            Self::Xml
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// The media type of a `Content-Type`, without parameters and white space.
+pub(crate) fn media_type(content_type: &[u8]) -> &[u8] {
+    let end = content_type.iter().position(|byte| matches!(byte, b';' | b',')).unwrap_or(content_type.len());
+    content_type.get(..end).unwrap_or_default().trim_ascii()
+}
+
+/// Reads the body that was kept, by the processor in force.
+pub(crate) fn read(rules: &Rules, state: &mut State) {
+    let body = std::mem::take(&mut state.request_body);
+    state.set_number(V::RequestBodyLength, state.request_body_seen.max(body.len() as u64));
+    if state.request_access == Access::On && !body.is_empty() {
+        let read = match state.processor {
+            Processor::None => Ok(()),
+            Processor::UrlEncoded => {
+                urlencoded::read(rules.configuration.separator, rules.configuration.arguments, &body, state);
+                Ok(())
+            }
+            Processor::Multipart => multipart::read(rules, &body, state),
+            Processor::Json => json::read(rules, &body, state),
+            Processor::Xml => xml::read(rules, &body, state),
+        };
+        if let Err(why) = read {
+            fault(state, why);
+        }
+        if state.processor == Processor::UrlEncoded || state.force_body == Access::On {
+            state.set(V::RequestBody, &body);
+        }
+    }
+    state.request_body = body;
+    totals(rules, state);
+}
+
+/// Notes that the body could not be read.
+pub(crate) fn fault(state: &mut State, why: &'static str) {
+    state.faults.push(why);
+    for (flag, text) in [(V::ReqbodyError, V::ReqbodyErrorMsg), (V::ReqbodyProcessorError, V::ReqbodyProcessorErrorMsg)]
+    {
+        state.set(flag, b"1");
+        state.set(text, why.as_bytes());
+    }
+}
+
+/// Adds an argument of the body.
+fn argument(state: &mut State, most: usize, name: TextId, value: TextId) -> Result<(), &'static str> {
+    if state.list(V::Args).len() >= most {
+        return Err("too many arguments");
+    }
+    state.push(V::Args, name, value);
+    Ok(())
+}
+
+fn totals(rules: &Rules, state: &mut State) {
+    let length = |id: TextId| state.texts.text(id).map_or(0, |text| u64::from(text.length));
+    if rules.use_of(V::ArgsCombinedSize) {
+        let sum = state.list(V::Args).iter().map(|entry| length(entry.name) + length(entry.value)).sum();
+        state.set_number(V::ArgsCombinedSize, sum);
+    }
+    if rules.use_of(V::FilesCombinedSize) {
+        let sizes = state.list(V::FilesSizes).iter();
+        let sum = sizes.map(|entry| crate::operator::number(state.texts.bytes(entry.value)).unsigned_abs()).sum();
+        state.set_number(V::FilesCombinedSize, sum);
+    }
+}

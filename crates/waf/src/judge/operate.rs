@@ -1,0 +1,216 @@
+//! One operator against one text, after its transformations; whatever can be skipped is skipped.
+//!
+//! INVARIANT: each skip is a condition without which the operator cannot hold, so the verdict is that of asking it.
+
+use super::Run;
+use crate::libinjection;
+use crate::operator::pattern::Pattern;
+use crate::operator::{self, Number, Operator, Relation, validate};
+use crate::prefilter::NONE;
+use crate::rule::Link;
+use crate::state::Value;
+use crate::text::TextId;
+use crate::transform::Change;
+
+/// `injection` of a text: asked for SQL, is SQL injection, asked for HTML, is cross-site scripting.
+const SQL_ASKED: u8 = 1;
+const SQL_FOUND: u8 = 2;
+const HTML_ASKED: u8 = 4;
+const HTML_FOUND: u8 = 8;
+
+impl Run<'_> {
+    /// What the chain of transformations makes of a text.
+    pub(super) fn transformed(&mut self, text: TextId, node: u32) -> TextId {
+        let Some(at) = self.rules.nodes.get(node as usize).copied().filter(|_| node != 0) else { return text };
+        let mask = self.state.texts.text(text).map_or(0, |text| text.mask);
+        if at.touches.is_some_and(|touches| touches & mask == 0) {
+            return text;
+        }
+        if let Some(known) = self.state.texts.remembered(text, node) {
+            return known;
+        }
+        let before = self.transformed(text, at.parent);
+        let mask = self.state.texts.text(before).map_or(0, |text| text.mask);
+        let result = match at.step {
+            Some(step) if at.own.is_none_or(|touches| touches & mask != 0) => {
+                let bytes = self.state.texts.bytes(before);
+                self.state.spent += bytes.len() as u64 / 8 + 1;
+                match step.apply(bytes, &mut self.machine.buffer) {
+                    Change::Same => before,
+                    Change::Made => self.state.texts.keep(&self.machine.buffer),
+                }
+            }
+            _ => before,
+        };
+        self.state.texts.remember(text, node, result);
+        result
+    }
+
+    /// Whether the operator holds of a text.
+    pub(super) fn holds(&mut self, link: &Link, text: TextId) -> bool {
+        match &link.operator {
+            Operator::Pattern(number) | Operator::PatternGlobal(number) => self.pattern(*number, text),
+            Operator::Phrases(number) => self.phrases(*number, text),
+            Operator::Compare(order, right) => {
+                let left = operator::number(self.state.texts.bytes(text));
+                let right = self.number(right);
+                order.holds(left, right)
+            }
+            Operator::Text(relation, template) => {
+                let argument = self.expand(template);
+                let (value, argument) = (self.state.texts.bytes(text), self.state.texts.bytes(argument));
+                relation.holds(value, argument)
+            }
+            Operator::MadePattern(template) => {
+                let pattern = self.expand(template);
+                let pattern = String::from_utf8_lossy(self.state.texts.bytes(pattern));
+                // A pattern that cannot be compiled matches: fail closed.
+                Pattern::read(&pattern).map_or(true, |pattern| pattern.finds(self.state.texts.bytes(text)))
+            }
+            Operator::Address(networks) => networks.hold(self.state.texts.bytes(text)),
+            Operator::Sqli => self.injection(text, SQL_ASKED, SQL_FOUND, |bytes| libinjection::sqli(bytes).is_some()),
+            Operator::Xss => self.injection(text, HTML_ASKED, HTML_FOUND, libinjection::xss),
+            Operator::Always => true,
+            Operator::Never => false,
+            Operator::ByteRange(allowed) => {
+                let bytes = self.state.texts.bytes(text);
+                self.state.spent += bytes.len() as u64 / 16;
+                bytes.iter().any(|byte| !allowed.get(usize::from(*byte)).copied().unwrap_or(false))
+            }
+            Operator::UrlEncoding => validate::bad_url_encoding(self.state.texts.bytes(text)),
+            Operator::Utf8 => validate::bad_utf8(self.state.texts.bytes(text)),
+            Operator::Verify(digits, number) => {
+                let Some(pattern) = self.rules.patterns.get(*number as usize) else { return false };
+                let bytes = self.state.texts.bytes(text);
+                let cache = self.machine.caches.get_mut(*number as usize);
+                let found = cache.and_then(|cache| pattern.find(cache, bytes));
+                found.is_some_and(|(from, to)| digits.hold(bytes.get(from..to).unwrap_or_default()))
+            }
+        }
+    }
+
+    /// The verdict of a comparison without transformations on a number, without making a text.
+    pub(super) fn compared(&mut self, link: &Link, value: Value) -> Option<bool> {
+        let (Operator::Compare(order, right), 0, Value::Number(left)) = (&link.operator, link.node, value) else {
+            return None;
+        };
+        let right = self.number(right);
+        Some(order.holds(left, right))
+    }
+
+    fn number(&mut self, right: &Number) -> i64 {
+        match right {
+            Number::Fixed(number) => *number,
+            Number::Slot(slot) => self.state.number_of(self.state.slot(*slot)),
+            Number::Made(template) => {
+                let text = self.expand(template);
+                operator::number(self.state.texts.bytes(text))
+            }
+        }
+    }
+
+    fn pattern(&mut self, number: u32, id: TextId) -> bool {
+        let rules = self.rules;
+        let Some(pattern) = rules.patterns.get(number as usize) else { return true };
+        if self.prefilters() {
+            let Some(text) = self.state.texts.text(id) else { return false };
+            if !pattern.gate.admits(text.length, text.mask) || !self.holds_slot(rules.prefilter.of_pattern(number), id)
+            {
+                return false;
+            }
+        }
+        let bytes = self.state.texts.bytes(id);
+        self.state.spent += bytes.len() as u64 / 2 + 16;
+        match self.machine.caches.get_mut(number as usize) {
+            Some(cache) => pattern.matches(cache, bytes),
+            None => pattern.finds(bytes),
+        }
+    }
+
+    fn phrases(&mut self, number: u32, id: TextId) -> bool {
+        let rules = self.rules;
+        let Some(phrases) = rules.phrases.get(number as usize) else { return true };
+        let slot = rules.prefilter.of_phrases(number);
+        if self.prefilters() {
+            if self.state.texts.text(id).is_none_or(|text| text.length < phrases.shortest) {
+                return false;
+            }
+            if slot != NONE {
+                return self.holds_slot(slot, id);
+            }
+        }
+        let bytes = self.state.texts.bytes(id);
+        self.state.spent += bytes.len() as u64 / 2 + 16;
+        phrases.find(bytes).is_some()
+    }
+
+    /// Whether a text holds one of the literals of a slot.
+    fn holds_slot(&mut self, slot: u16, id: TextId) -> bool {
+        if slot == NONE {
+            return true;
+        }
+        let texts = &mut self.state.texts;
+        let (from, to) = match texts.text(id).and_then(|text| text.hits) {
+            Some(range) => range,
+            None => {
+                let mut hits = std::mem::take(&mut texts.hits);
+                let from = hits.len() as u32;
+                let bytes = texts.bytes(id);
+                self.state.spent += bytes.len() as u64 + 8;
+                self.rules.prefilter.scan(bytes, &mut self.machine.seen, &mut hits);
+                let range = (from, hits.len() as u32);
+                texts.hits = hits;
+                if let Some(text) = texts.text_mut(id) {
+                    text.hits = Some(range);
+                }
+                range
+            }
+        };
+        from != to && texts.hits.get(from as usize..to as usize).is_some_and(|hits| hits.contains(&slot))
+    }
+
+    fn injection(&mut self, id: TextId, asked: u8, found: u8, ask: impl Fn(&[u8]) -> bool) -> bool {
+        let known = self.state.texts.text(id).map_or(0, |text| text.injection);
+        if known & asked != 0 {
+            return known & found != 0;
+        }
+        let bytes = self.state.texts.bytes(id);
+        self.state.spent += bytes.len() as u64 + 32;
+        let verdict = ask(bytes);
+        if let Some(text) = self.state.texts.text_mut(id) {
+            text.injection |= if verdict { asked | found } else { asked };
+        }
+        verdict
+    }
+
+    /// Fills `TX:0` to `TX:9` from what the operator found in the text.
+    pub(super) fn capture(&mut self, link: &Link, text: TextId) {
+        let mut groups: [Option<TextId>; 10] = [None; 10];
+        match &link.operator {
+            Operator::Pattern(number) | Operator::PatternGlobal(number) | Operator::Verify(_, number) => {
+                let Some(pattern) = self.rules.patterns.get(*number as usize) else { return };
+                let Some(cache) = self.machine.caches.get_mut(*number as usize) else { return };
+                let found = pattern.groups(cache, self.state.texts.bytes(text));
+                for (place, group) in groups.iter_mut().zip(found) {
+                    *place = group.map(|(from, to)| self.state.texts.keep_part(text, from, to));
+                }
+            }
+            Operator::Phrases(number) => {
+                let Some(phrases) = self.rules.phrases.get(*number as usize) else { return };
+                let found = phrases.find(self.state.texts.bytes(text));
+                groups[0] = found.map(|(from, to)| self.state.texts.keep_part(text, from, to));
+            }
+            Operator::Sqli => {
+                let print = libinjection::sqli(self.state.texts.bytes(text));
+                groups[0] = print.map(|print| self.state.texts.keep(print.as_bytes()));
+            }
+            Operator::Text(Relation::Contains | Relation::ContainsWord | Relation::Within, _) => groups[0] = Some(text),
+            Operator::Xss => groups[0] = Some(text),
+            _ => return,
+        }
+        for (slot, group) in groups.into_iter().enumerate() {
+            let value = group.map_or(Value::Unset, Value::Text);
+            self.state.set_slot(slot as u16, value);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Directives to rules: what SecLang text means.
+//!
+//! In: directives in order. Out: [`Rules`], or every error of the files. Never: half a rule set: one error refuses all.
+//! Reference manual v3. Start reading at [`lower`]; `draft` gathers and edits rules, `link` compiles them.
+
+mod directive;
+mod draft;
+mod effect;
+mod link;
+
+use crate::Rules;
+use crate::bits::Bits;
+use crate::bundle::Bundle;
+use crate::configuration::Configuration;
+use crate::operator::pattern::Pattern;
+use crate::operator::phrases::Phrases;
+use crate::prefilter;
+use crate::rule::{Choice, Node, Rule, Target};
+use crate::seclang::{self, Directive, LoadError};
+use crate::template::Template;
+use crate::transform::Transformation;
+use crate::variable::{COUNT, Variable};
+use draft::{Draft, Entry};
+use std::collections::BTreeMap;
+
+/// `TX:0` to `TX:9` come first among the numbered names of `TX`.
+pub(crate) const CAPTURES: u16 = 10;
+
+/// Work in progress.
+#[derive(Debug)]
+pub(crate) struct Lowering<'a> {
+    pub bundle: &'a Bundle,
+    pub configuration: Configuration,
+    patterns: Vec<Pattern>,
+    pattern_numbers: BTreeMap<String, u32>,
+    phrases: Vec<Phrases>,
+    nodes: Vec<Node>,
+    names: Vec<Box<str>>,
+    name_numbers: BTreeMap<Box<str>, u16>,
+    uses: [bool; COUNT],
+    /// Id, tags and message of each rule that stays, in order.
+    index: Vec<(u64, Vec<String>, String)>,
+}
+
+/// Reads and compiles the files named `roots` and all that they include.
+pub(crate) fn lower(bundle: &Bundle, roots: &[&str]) -> Result<Rules, Vec<LoadError>> {
+    let mut errors = Vec::new();
+    let directives = seclang::read(bundle, roots, &mut errors);
+    let mut lowering = Lowering::new(bundle);
+    let mut gathered = draft::Gathered::default();
+    for directive in &directives {
+        if let Err(error) = directive::take(&mut lowering, &mut gathered, directive) {
+            errors.push(error);
+        }
+    }
+    gathered.finish(&mut errors);
+    let entries = gathered.entries;
+    lowering.index = entries.iter().filter_map(Entry::rule).map(Draft::summary).collect();
+    let mut rules = Vec::new();
+    let mut phases: [Vec<u32>; 5] = Default::default();
+    let mut markers: Vec<(String, [u32; 5])> = Vec::new();
+    let mut skips: Vec<(usize, u32, draft::Skip)> = Vec::new();
+    for entry in &entries {
+        match entry {
+            Entry::Marker(name) => markers.push((
+                name.clone(),
+                std::array::from_fn(|phase| phases.get(phase).map_or(0, |list| list.len() as u32)),
+            )),
+            Entry::Rule(draft) if draft.removed => {}
+            Entry::Rule(draft) => match link::rule(&mut lowering, draft) {
+                Ok(rule) => {
+                    let list = phases.get_mut(usize::from(rule.phase) - 1);
+                    if let (Some(list), Some(skip)) = (list, draft.skip()) {
+                        skips.push((rules.len(), list.len() as u32, skip));
+                    }
+                    if let Some(list) = phases.get_mut(usize::from(rule.phase) - 1) {
+                        list.push(rules.len() as u32);
+                    }
+                    rules.push(rule);
+                }
+                Err(error) => errors.push(error),
+            },
+        }
+    }
+    for (rule, position, skip) in skips {
+        if let Some(rule) = rules.get_mut(rule) {
+            rule.skip_to = Some(skip.target(position, usize::from(rule.phase) - 1, &markers));
+        }
+    }
+    if !errors.is_empty() {
+        errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        return Err(errors);
+    }
+    Ok(lowering.finish(rules, phases))
+}
+
+impl<'a> Lowering<'a> {
+    fn new(bundle: &'a Bundle) -> Self {
+        let mut new = Self {
+            bundle,
+            configuration: Configuration::default(),
+            patterns: Vec::new(),
+            pattern_numbers: BTreeMap::new(),
+            phrases: Vec::new(),
+            nodes: vec![Node { parent: 0, step: None, touches: Some(0), own: Some(0) }],
+            names: Vec::new(),
+            name_numbers: BTreeMap::new(),
+            uses: [false; COUNT],
+            index: Vec::new(),
+        };
+        for number in 0..CAPTURES {
+            new.slot(&number.to_string());
+        }
+        new
+    }
+
+    /// Numbers a pattern; equal ones share a number.
+    pub fn pattern(&mut self, text: &str) -> Result<u32, String> {
+        if let Some(number) = self.pattern_numbers.get(text) {
+            return Ok(*number);
+        }
+        let number = self.patterns.len() as u32;
+        self.patterns.push(Pattern::read(text)?);
+        self.pattern_numbers.insert(text.to_owned(), number);
+        Ok(number)
+    }
+
+    /// Numbers a list of phrases.
+    pub fn phrases(&mut self, phrases: Phrases) -> u32 {
+        self.phrases.push(phrases);
+        self.phrases.len() as u32 - 1
+    }
+
+    /// Numbers a name of `TX`, which has no case.
+    pub fn slot(&mut self, name: &str) -> u16 {
+        let name: Box<str> = name.to_ascii_lowercase().into();
+        let next = u16::try_from(self.names.len()).unwrap_or(u16::MAX);
+        let number = *self.name_numbers.entry(name.clone()).or_insert(next);
+        if number == next {
+            self.names.push(name);
+        }
+        number
+    }
+
+    /// Reads text with macros, for an argument of a directive.
+    pub fn template(
+        &mut self,
+        directive: &Directive,
+        index: usize,
+        at: usize,
+        text: &str,
+    ) -> Result<Template, LoadError> {
+        let read = Template::read(text, &mut |name| self.slot(name));
+        let template = read.map_err(|name| directive.error(index, at, format!("`%{{{name}}}` names no variable")))?;
+        for piece in &template.pieces {
+            if let crate::template::Piece::Value(variable, _) = piece {
+                self.note(*variable);
+            }
+        }
+        Ok(template)
+    }
+
+    /// Notes that a variable is used, so that transactions fill it.
+    pub fn note(&mut self, variable: Variable) {
+        for variable in [variable, variable.kept().0] {
+            if let Some(used) = self.uses.get_mut(variable as usize) {
+                *used = true;
+            }
+        }
+    }
+
+    /// The node of a chain of transformations.
+    pub fn node(&mut self, chain: &[Transformation]) -> u32 {
+        chain.iter().fold(0, |parent, step| {
+            let found = self.nodes.iter().position(|node| node.parent == parent && node.step == Some(*step));
+            found.map_or_else(
+                || {
+                    let before = self.nodes.get(parent as usize).and_then(|node| node.touches);
+                    let touches = before.zip(step.touches()).map(|(before, own)| before | own);
+                    self.nodes.push(Node { parent, step: Some(*step), touches, own: step.touches() });
+                    self.nodes.len() as u32 - 1
+                },
+                |found| found as u32,
+            )
+        })
+    }
+
+    /// The rules whose summary fits, as a set.
+    pub fn chosen(&self, fits: impl Fn(u64, &[String], &str) -> bool) -> Bits {
+        let mut bits = Bits::new(self.index.len());
+        for (number, (id, tags, message)) in self.index.iter().enumerate() {
+            if fits(*id, tags, message) {
+                bits.insert(number);
+            }
+        }
+        bits
+    }
+
+    fn finish(self, mut rules: Vec<Rule>, phases: [Vec<u32>; 5]) -> Rules {
+        let known = |pattern: u32| -> Vec<u16> {
+            let Some(pattern) = self.patterns.get(pattern as usize) else { return Vec::new() };
+            let names = self.names.iter().enumerate().filter(|(_, name)| pattern.finds(name.as_bytes()));
+            names.filter_map(|(slot, _)| u16::try_from(slot).ok()).collect()
+        };
+        let tx_pattern = |target: &mut Target| {
+            if let (Variable::Tx, Choice::Pattern { pattern, slots }) = (target.variable, &mut target.choice) {
+                *slots = known(*pattern);
+            }
+        };
+        rules.iter_mut().flat_map(|rule| &mut rule.links).flat_map(|link| &mut link.targets).for_each(tx_pattern);
+        let prefilter = prefilter::build(&self.patterns, &self.phrases);
+        Rules {
+            rules,
+            phases,
+            nodes: self.nodes,
+            patterns: self.patterns,
+            phrases: self.phrases,
+            prefilter,
+            slots: self.name_numbers,
+            names: self.names,
+            uses: self.uses,
+            configuration: self.configuration,
+            index: self.index,
+        }
+    }
+}
+
+/// What of the language is supported.
+pub(crate) fn support() -> Vec<crate::Support> {
+    use crate::Support;
+    let directives = directive::TABLE.iter().map(|(name, treatment)| {
+        let (state, why) = match treatment {
+            directive::Treatment::Supported => ("supported", ""),
+            directive::Treatment::Ignored(why) => ("ignored", *why),
+            directive::Treatment::Rejected(why) => ("rejected", *why),
+        };
+        Support { kind: "directive", name, state, why }
+    });
+    let of = |kind: &'static str| {
+        move |(name, why): (&'static str, Option<&'static str>)| Support {
+            kind,
+            name,
+            state: if why.is_some() { "rejected" } else { "supported" },
+            why: why.unwrap_or_default(),
+        }
+    };
+    let variables = Variable::names().iter().map(|name| (*name, None));
+    let refused = crate::variable::REJECTED.iter().map(|(name, why)| (*name, Some(*why)));
+    directives
+        .chain(variables.chain(refused).map(of("variable")))
+        .chain(crate::operator::read::names().map(of("operator")))
+        .chain(crate::transform::TABLE.iter().map(|(name, _)| (*name, None)).map(of("transformation")))
+        .chain(effect::names().map(of("action")))
+        .collect()
+}

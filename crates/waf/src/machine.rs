@@ -1,0 +1,24 @@
+//! What a thread needs while it judges: caches of automata and buffers. Taken from the pool for one slice of work.
+
+use crate::Rules;
+use regex_automata::meta::Cache;
+
+/// Working memory of one slice of work.
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    /// By pattern.
+    pub caches: Vec<Option<Box<Cache>>>,
+    /// For results of transformations.
+    pub buffer: Vec<u8>,
+    /// For texts that are put together.
+    pub draft: Vec<u8>,
+    /// For the prefilter; all zero.
+    pub seen: Vec<u64>,
+}
+
+impl Machine {
+    /// A machine for these rules.
+    pub fn new(rules: &Rules) -> Self {
+        Self { caches: (0..rules.patterns.len()).map(|_| None).collect(), ..Self::default() }
+    }
+}
