@@ -16,6 +16,7 @@
 
 pub mod code;
 pub mod inventory;
+pub mod istio;
 pub mod kubernetes;
 pub mod node;
 pub mod read;

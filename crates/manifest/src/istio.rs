@@ -1,0 +1,10 @@
+//! Istio's dialect: security and networking resources, one file a kind.
+//!
+//! In: resources of `security.istio.io` and `networking.istio.io`. Out: policies and routes of `ringwall-mesh`, and
+//! findings. Never: a decision. Follows the Istio API at 1.32 and what its validation refuses.
+
+pub mod authorization_policy;
+pub mod codes_authorization;
+pub mod peer_authentication;
+pub mod request_authentication;
+mod selector;
