@@ -16,6 +16,12 @@ use std::sync::{Mutex, PoisonError};
 
 const SHARDS: usize = 16;
 
+/// Values of labels, in the family's order.
+type Labels = Box<[Box<str>]>;
+/// Gauges that are set, not moved: each family whole.
+type Set = BTreeMap<Id, Vec<(Labels, f64)>>;
+type Merged = BTreeMap<(Id, Labels), Value>;
+
 /// What a family counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -76,8 +82,7 @@ pub enum Readiness {
 #[derive(Debug, Default)]
 pub struct Metrics {
     shards: [Mutex<Shard>; SHARDS],
-    /// Gauges that are set, not moved: each family whole.
-    set: Mutex<BTreeMap<Id, Vec<(Box<[Box<str>]>, f64)>>>,
+    set: Mutex<Set>,
 }
 
 impl Metrics {
@@ -88,7 +93,7 @@ impl Metrics {
     }
 
     /// Replaces all series of a family of gauges.
-    pub fn set(&self, id: Id, series: Vec<(Box<[Box<str>]>, f64)>) {
+    fn set(&self, id: Id, series: Vec<(Labels, f64)>) {
         self.set.lock().unwrap_or_else(PoisonError::into_inner).insert(id, series);
     }
 
@@ -106,7 +111,7 @@ impl Metrics {
 
     /// Replaces what is known of certificates.
     pub fn certificates(&self, all: &[Certificate<'_>]) {
-        let labels = |one: &Certificate<'_>, more: Option<&str>| -> Box<[Box<str>]> {
+        let labels = |one: &Certificate<'_>, more: Option<&str>| -> Labels {
             let group = "cert-manager.io";
             let five = [one.name, one.namespace, one.issuer_name, one.issuer_kind, group];
             five.into_iter().chain(more).map(Box::from).collect()
@@ -145,8 +150,8 @@ impl Metrics {
         text
     }
 
-    fn merged(&self) -> BTreeMap<(Id, Box<[Box<str>]>), Value> {
-        let mut merged: BTreeMap<(Id, Box<[Box<str>]>), Value> = BTreeMap::new();
+    fn merged(&self) -> Merged {
+        let mut merged = Merged::new();
         for shard in &self.shards {
             for series in shard.lock().unwrap_or_else(PoisonError::into_inner).all() {
                 let into = merged.entry((series.id, series.labels.clone()));

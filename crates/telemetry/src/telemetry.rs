@@ -299,4 +299,4 @@ fn labels<'a>(ends: &'a Ends, protocol: &'a str, flags: &'a str) -> Vec<&'a str>
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -75,11 +75,10 @@ impl Shard {
     pub fn add(&mut self, id: Id, labels: &[&str], amount: f64) {
         let family = family(id);
         let hash = self.series.hasher().hash_one((id, labels));
-        if let Some(known) = self.series.get_mut(&hash) {
-            if let Some(series) = known.iter_mut().find(|series| series.id == id && same(&series.labels, labels)) {
-                series.value.add(amount, family.kind);
-                return;
-            }
+        let known = self.series.get_mut(&hash).into_iter().flatten();
+        if let Some(series) = known.into_iter().find(|series| series.id == id && same(&series.labels, labels)) {
+            series.value.add(amount, family.kind);
+            return;
         }
         let count = self.counts.entry(id).or_default();
         if *count >= MOST_SERIES && labels.first() != Some(&OVERFLOW) {
