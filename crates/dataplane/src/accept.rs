@@ -1,0 +1,263 @@
+//! A socket becomes a peer: limits, PROXY header, TLS or not, whose server, and then what is spoken.
+// waypoint: request/1 — socket to TLS to peer
+//!
+//! In: accepted sockets. Out: a conversation in HTTP/1, HTTP/2 or bare bytes. Never: a look into a request.
+//! ORDER: a connection is registered before the page is asked about its address, so that a block that comes at the same
+//! moment finds it.
+
+mod open;
+
+use crate::clock;
+use crate::connect;
+use crate::http1;
+use crate::http2;
+use crate::link::{Io, Rewound};
+use crate::page::{Arrival, Speaks, Upstream};
+use crate::registry::Registration;
+use crate::tcp;
+use crate::worker::{Conversation, Thread};
+use bytes::BytesMut;
+use open::{Begun, Spoken};
+use ringwall_model::{Connection, Event, Layer, Listener, Millis, Peer, Reason};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+/// Accepts until it is told to stop.
+pub(crate) async fn listen(thread: Rc<Thread>, listener: Arc<Listener>, socket: TcpListener) {
+    loop {
+        match socket.accept().await {
+            Ok((stream, peer)) => {
+                tokio::task::spawn_local(connection(thread.clone(), listener.clone(), stream, peer));
+            }
+            // Out of descriptors: the connections that are there will free some.
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn connection(thread: Rc<Thread>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
+    let Some(registration) = thread.shared.registry.register(peer.ip()) else { return };
+    let mut story = Story::begin(&thread, &listener, peer);
+    let proxy_header = match thread.shared.page.arrive(&listener, peer) {
+        Arrival::Admit { guard, proxy_header } => {
+            registration.keep(guard);
+            proxy_header
+        }
+        Arrival::Refuse { layer, because, delay, guard } => {
+            story.refuse(layer, because);
+            wait(&registration, delay).await;
+            return drop(guard);
+        }
+    };
+    // A small answer that waits for an acknowledgement is only slower.
+    let _ = stream.set_nodelay(true);
+    let serve = Box::pin(serve(&thread, &listener, stream, peer, proxy_header, &registration, &mut story));
+    tokio::select! {
+        biased;
+        () = registration.until_cut() => {}
+        () = serve => {}
+    }
+}
+
+async fn wait(registration: &Registration, delay: Millis) {
+    if delay > Millis(0) {
+        tokio::select! {
+            () = sleep(delay.duration()) => {}
+            () = registration.until_cut() => {}
+        }
+    }
+}
+
+async fn serve(
+    thread: &Rc<Thread>,
+    listener: &Arc<Listener>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    proxy_header: crate::page::ProxyHeader,
+    registration: &Registration,
+    story: &mut Story,
+) {
+    let shared = &thread.shared;
+    let begun = Begun { shared, listener, registration };
+    let opening = shared.page.opening(listener);
+    let opened = timeout(shared.limits.handshake, begun.open(stream, peer, proxy_header, &opening)).await;
+    let opened = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(failed)) => return story.fail(failed),
+        Err(_) => return story.fail(open::Failed::late()),
+    };
+    story.meet(&opened.peer);
+    let conversation = Conversation {
+        shared: shared.clone(),
+        thread: thread.clone(),
+        listener: listener.clone(),
+        peer: opened.peer,
+        origin: opened.origin,
+        local: listener.address,
+    };
+    let carries_http = listener.protocol.is_http() && !matches!(opened.spoken, Spoken::Sealed);
+    if !carries_http {
+        return bytes_only(&conversation, opened.io, &opened.spoken, story).await;
+    }
+    let conversation = Rc::new(conversation);
+    story.tell_nothing();
+    match opened.spoken {
+        Spoken::Http2 => http2::server::serve(opened.io, conversation).await,
+        Spoken::Http1 => http1::server::serve(opened.io, BytesMut::new(), conversation).await,
+        Spoken::Unknown | Spoken::Sealed => sniff(opened.io, conversation).await,
+    }
+}
+
+/// HTTP/2 with prior knowledge begins with a preface that is no HTTP/1 request (RFC 9113 section 3.4).
+async fn sniff(mut io: Box<dyn Io>, conversation: Rc<Conversation>) {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut seen = BytesMut::new();
+    let limits = &conversation.shared.limits;
+    let mut read = Box::pin(async {
+        while seen.len() < PREFACE.len() && PREFACE.starts_with(&seen) {
+            let patience = if seen.is_empty() { limits.idle } else { limits.head };
+            let more = timeout(patience, async {
+                // One small buffer on the stack of a future that is gone before the first request is served.
+                let mut buffer = [0; 4096];
+                let read = io.read(&mut buffer).await?;
+                seen.extend_from_slice(buffer.get(..read).unwrap_or_default());
+                std::io::Result::Ok(read)
+            });
+            if !matches!(more.await, Ok(Ok(1..))) {
+                return false;
+            }
+        }
+        true
+    });
+    let alive = tokio::select! {
+        alive = read.as_mut() => alive,
+        () = conversation.until_drain() => false,
+    };
+    drop(read);
+    if !alive {
+        return;
+    }
+    if seen.starts_with(PREFACE) {
+        return http2::server::serve(Box::new(Rewound::new(seen.freeze(), io)), conversation).await;
+    }
+    http1::server::serve(io, seen, conversation).await;
+}
+
+/// TCP, or TLS that is passed on unopened.
+async fn bytes_only(conversation: &Conversation, io: Box<dyn Io>, spoken: &Spoken, story: &mut Story) {
+    let shared = &conversation.shared;
+    let upstream = match shared.page.connection(&conversation.listener, &conversation.peer).await {
+        Ok(upstream) => upstream,
+        Err((layer, because)) => return story.refuse(layer, because),
+    };
+    story.event.cluster = upstream.cluster.clone();
+    let cluster = shared.clusters.named(&upstream.cluster);
+    let Some(_slot) = cluster.connection(upstream.limits.connections) else {
+        return story.refuse(Layer::Upstream, Reason::Builtin("upstream/overflow"));
+    };
+    let opened = match reach(conversation, &upstream, spoken).await {
+        Ok(opened) => opened,
+        Err(failure) => {
+            story.event.failure = Some(failure);
+            return story.refuse(Layer::Upstream, Reason::Builtin("upstream/unreachable"));
+        }
+    };
+    let moved = tcp::tunnel(io, opened.io, shared.limits.tunnel_idle).await;
+    story.event.received = moved.received;
+    story.event.sent = moved.sent;
+}
+
+/// Tries each endpoint once.
+async fn reach(conversation: &Conversation, upstream: &Upstream, spoken: &Spoken) -> Result<connect::Opened, Arc<str>> {
+    let shared = &conversation.shared;
+    let mut tried = Vec::new();
+    let mut failure: Arc<str> = "no healthy upstream".into();
+    let clear = Upstream { tls: crate::page::UpstreamTls::Clear, speaks: Speaks::Http1, ..upstream.clone() };
+    // What is sealed by the client goes on as it is.
+    let hop = if matches!(spoken, Spoken::Sealed) { &clear } else { upstream };
+    while let Some(next) = shared.page.choose(upstream, &tried, clock::call_id().0 as u64) {
+        if tried.contains(&next) {
+            break;
+        }
+        match connect::open_as(shared, hop, &next, vec![b"istio".to_vec()]).await {
+            Ok(opened) => return Ok(opened),
+            Err(unreachable) => failure = unreachable.says().into(),
+        }
+        tried.push(next);
+    }
+    Err(failure)
+}
+
+/// What is told of a connection that carries no HTTP; told when it is dropped.
+struct Story {
+    thread: Rc<Thread>,
+    event: Connection,
+    told: Told,
+}
+
+#[derive(PartialEq, Eq)]
+enum Told {
+    AtTheEnd,
+    Never,
+}
+
+impl Story {
+    fn begin(thread: &Rc<Thread>, listener: &Listener, peer: SocketAddr) -> Self {
+        let event = Connection {
+            id: clock::call_id(),
+            started: clock::now(),
+            duration: Millis(0),
+            role: listener.role,
+            workload: thread.shared.page.workload(listener.workload),
+            peer,
+            peer_identity: None,
+            server_name: None,
+            refused: None,
+            failure: None,
+            cluster: "-".into(),
+            received: 0,
+            sent: 0,
+        };
+        Self { thread: thread.clone(), event, told: Told::AtTheEnd }
+    }
+
+    fn meet(&mut self, peer: &Peer) {
+        self.event.peer = peer.address;
+        self.event.peer_identity = peer.identity().cloned();
+        self.event.server_name = peer.tls.as_ref().and_then(|tls| tls.server_name.clone());
+    }
+
+    fn refuse(&mut self, layer: Layer, because: Reason) {
+        self.event.refused = Some((layer, because));
+    }
+
+    fn fail(&mut self, failed: open::Failed) {
+        self.event.refused = failed.because;
+        self.event.failure = failed.says;
+        self.event.server_name = failed.server_name;
+        // A client that comes and goes without a byte, as health checks do, is no news.
+        if self.event.refused.is_none() && self.event.failure.is_none() {
+            self.told = Told::Never;
+        }
+    }
+
+    /// Each request tells its own event.
+    fn tell_nothing(&mut self) {
+        self.told = Told::Never;
+    }
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        if self.told == Told::Never {
+            return;
+        }
+        self.event.duration = clock::now().since(self.event.started);
+        self.thread.shared.events.tell(Event::Connection(Box::new(self.event.clone())));
+    }
+}

@@ -1,0 +1,119 @@
+//! Opening a connection to an upstream: dial, TLS, who answered.
+//!
+//! In: a destination and the hop's TLS. Out: a stream that is ready, or [`Unreachable`] in Envoy's words. Never: reuse
+//! (`pool.rs`), choice of endpoint (`forward.rs`).
+
+use crate::clock;
+use crate::engine::Shared;
+use crate::link::Io;
+use crate::page::{Destination, Speaks, Upstream, UpstreamTls};
+use crate::tls;
+use ringwall_pki::{Purpose, Verified};
+use rustls_pki_types::ServerName;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// A stream to an upstream.
+pub(crate) struct Opened {
+    /// The stream.
+    pub io: Box<dyn Io>,
+    /// What is spoken on it.
+    pub speaks: Speaks,
+    /// Who answered, on a mesh hop.
+    pub verified: Option<Verified>,
+    /// Its address.
+    pub address: Option<SocketAddr>,
+}
+
+/// Why there is no stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unreachable {
+    /// Nobody listens there, or the network says no.
+    Refused(&'static str),
+    /// Not in time.
+    TimedOut,
+    /// TLS failed; the text is rustls's.
+    Tls(Arc<str>),
+}
+
+impl Unreachable {
+    /// In Envoy's words, for `response_code_details` and the body.
+    pub(crate) fn says(&self) -> String {
+        match self {
+            Self::Refused(reason) => format!("remote connection failure, transport failure reason: {reason}"),
+            Self::TimedOut => "connection timeout".into(),
+            Self::Tls(reason) => format!("remote connection failure, transport failure reason: TLS_error:{reason}"),
+        }
+    }
+}
+
+/// Opens a connection; all of it within the upstream's connect timeout.
+///
+/// # Errors
+/// [`Unreachable`]
+pub(crate) async fn open(shared: &Shared, upstream: &Upstream, to: &Destination) -> Result<Opened, Unreachable> {
+    let protocols = match upstream.speaks {
+        Speaks::Http1 => vec![b"http/1.1".to_vec()],
+        Speaks::Http2 => vec![b"h2".to_vec()],
+    };
+    open_as(shared, upstream, to, protocols).await
+}
+
+/// As [`open`], offering these protocols by ALPN; with none offered, any TLS server is taken.
+///
+/// # Errors
+/// [`Unreachable`]
+pub(crate) async fn open_as(
+    shared: &Shared,
+    upstream: &Upstream,
+    to: &Destination,
+    protocols: Vec<Vec<u8>>,
+) -> Result<Opened, Unreachable> {
+    let open = async {
+        let stream = shared.dial.dial(upstream.source, to).await;
+        let stream = stream.map_err(|error| Unreachable::Refused(crate::link::reason(&error)))?;
+        // A delayed small write is only slower, so a socket that does not take the option still serves.
+        let _ = stream.set_nodelay(true);
+        let address = stream.peer_addr().ok();
+        secure(shared, upstream, stream, protocols).await.map(|opened| Opened { address, ..opened })
+    };
+    timeout(upstream.connect_timeout.duration(), open).await.unwrap_or(Err(Unreachable::TimedOut))
+}
+
+async fn secure(
+    shared: &Shared,
+    upstream: &Upstream,
+    stream: TcpStream,
+    protocols: Vec<Vec<u8>>,
+) -> Result<Opened, Unreachable> {
+    let speaks = upstream.speaks;
+    let name = match &upstream.tls {
+        UpstreamTls::Clear => {
+            return Ok(Opened { io: Box::new(stream), speaks, verified: None, address: None });
+        }
+        UpstreamTls::Mesh { server_name, .. } | UpstreamTls::Simple { server_name, .. } => server_name.to_string(),
+    };
+    let failed = |error: &dyn std::fmt::Display| Unreachable::Tls(error.to_string().into());
+    let credentials = shared.credentials.load_full();
+    let config = credentials.client(&upstream.tls, &shared.denylist, protocols).map_err(|error| failed(&error))?;
+    let name = ServerName::try_from(name).map_err(|error| failed(&error))?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| failed(&error))?;
+    let (_, session) = stream.get_ref();
+    let speaks = match session.alpn_protocol() {
+        Some(b"h2") => Speaks::Http2,
+        _ if speaks == Speaks::Http2 && session.alpn_protocol().is_some() => Speaks::Http1,
+        _ => speaks,
+    };
+    let verified = match &upstream.tls {
+        UpstreamTls::Mesh { .. } => {
+            let chain = session.peer_certificates().unwrap_or_default();
+            let judged = tls::judge(chain, &credentials.bundles, &shared.denylist, Purpose::Server, clock::now());
+            Some(judged.map_err(|error| failed(&error))?)
+        }
+        _ => None,
+    };
+    Ok(Opened { io: Box::new(stream), speaks, verified, address: None })
+}

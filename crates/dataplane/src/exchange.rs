@@ -1,0 +1,135 @@
+//! One request and its response: the page decides, [`crate::forward`] obeys, and one event is told at the end.
+//!
+//! In: a call and its body, from either version of HTTP. Out: the response for the codec. Never: bytes on the wire.
+
+mod record;
+
+use crate::clock;
+use crate::forward;
+use crate::message::{Body, Response};
+use crate::page::{Admitted, Outcome, Refused};
+use crate::worker::Conversation;
+use bytes::Bytes;
+use ringwall_model::{BodyLength, Call, CallId, Fault, FieldEdit, Fields, Layer, Reason, Reply};
+use std::rc::Rc;
+use tokio::time::sleep;
+
+pub(crate) use record::{Note, Record};
+
+/// Whether a connection is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// It stays open.
+    Stays,
+    /// It is closed after this response.
+    Close,
+}
+
+/// Takes a call through the page and, if it was admitted, to its upstream.
+pub(crate) async fn run(conversation: &Rc<Conversation>, mut call: Call, mut body: Body) -> Response {
+    let shared = &conversation.shared;
+    let reading = shared.page.reading(&conversation.listener);
+    body.limit(reading.body_limit);
+    let record = Record::begin(conversation, &call);
+    body.count_in(record.received());
+    if let BodyLength::Known(length) = call.body
+        && length > reading.body_limit
+    {
+        return too_large(&call, record);
+    }
+    match shared.page.request(&conversation.listener, &mut call, &mut body).await {
+        Outcome::Refused(refused) => refuse(call.id, *refused, record),
+        Outcome::Admitted(admitted) => admit(conversation, call, body, *admitted, record).await,
+    }
+}
+
+async fn admit(
+    conversation: &Rc<Conversation>,
+    mut call: Call,
+    mut body: Body,
+    admitted: Admitted,
+    mut record: Record,
+) -> Response {
+    record.admitted(&admitted);
+    if let Some(limit) = admitted.body_limit {
+        body.limit(limit);
+        if matches!(call.body, BodyLength::Known(length) if length > limit) {
+            return too_large(&call, record);
+        }
+    }
+    if let Some(delay) = admitted.delay {
+        sleep(delay.duration()).await;
+    }
+    let mut response = match forward::forward(&admitted, conversation, &mut call, body, &mut record).await {
+        Ok(response) => response,
+        Err(failure) => {
+            record.note(failure.note);
+            let reply = Reply::text(failure.status, failure.says);
+            let mut response = of_reply(call.id, reply).unwrap_or_else(|| of_status(502));
+            apply(&admitted.response_edits, &mut response.fields);
+            record.failed(failure.status);
+            return finish(response, record);
+        }
+    };
+    let page = &conversation.shared.page;
+    if let Err(refused) = page.response(&conversation.listener, &call, &admitted, &mut response).await {
+        return refuse(call.id, refused, record);
+    }
+    apply(&admitted.response_edits, &mut response.fields);
+    if response.fields.first("date").is_none() {
+        response.fields.push("date", clock::date_field());
+    }
+    finish(response, record)
+}
+
+fn apply(edits: &[FieldEdit], fields: &mut Fields) {
+    edits.iter().for_each(|edit| edit.apply(fields));
+}
+
+/// What the page says, as a response. Dropping and resetting are the codec's: a status of 0 says so.
+fn refuse(id: CallId, refused: Refused, mut record: Record) -> Response {
+    record.refused(&refused);
+    let mut response = of_reply(id, refused.reply).unwrap_or_else(|| of_status(0));
+    apply(&refused.edits, &mut response.fields);
+    finish(response, record)
+}
+
+fn too_large(call: &Call, mut record: Record) -> Response {
+    record.note(Note { flags: "-", details: "request_payload_too_large".into() });
+    record.ended(Layer::Head, Reason::Builtin("head/body-too-large"));
+    let reply = Reply::text(413, "Payload Too Large");
+    let response = of_reply(call.id, reply).unwrap_or_else(|| of_status(413));
+    finish(response, record)
+}
+
+/// The answer to bytes that are no call at all.
+pub(crate) fn fault(conversation: &Rc<Conversation>, fault: Fault) -> Response {
+    let id = clock::call_id();
+    let mut record = Record::of_nothing(conversation, id);
+    record.note(Note { flags: "DPE", details: fault.name.into() });
+    record.ended(Layer::Head, Reason::Builtin(fault.name));
+    let response = of_reply(id, Reply::text(fault.status, fault.says)).unwrap_or_else(|| of_status(400));
+    finish(response, record)
+}
+
+fn of_reply(id: CallId, reply: Reply) -> Option<Response> {
+    let Reply::Http { status, fields, body } = reply else { return None };
+    let mut all = Fields::default();
+    fields.into_iter().for_each(|(name, value)| all.push(name, value));
+    all.push("content-length", body.len().to_string());
+    all.push("date", clock::date_field());
+    all.set("x-request-id", id.to_string());
+    Some(Response { status, fields: all, body: Body::full(body), tunnel: None })
+}
+
+fn of_status(status: u16) -> Response {
+    Response { status, fields: Fields::default(), body: Body::full(Bytes::new()), tunnel: None }
+}
+
+/// The event is told when the body has gone, or when nobody reads it any more.
+fn finish(mut response: Response, mut record: Record) -> Response {
+    record.answered(&response);
+    let length = response.body.length();
+    response.body = Body::stream(record.with(response.body), length);
+    response
+}

@@ -1,0 +1,235 @@
+//! What becomes the event of one exchange: filled as it goes, told once, when the response has gone or was given up.
+
+use crate::clock;
+use crate::engine::EventSink;
+use crate::message::{Body, BodyError, Frame, Response, Source};
+use crate::page::{Admitted, Labels, Refused};
+use crate::worker::Conversation;
+use bytes::Bytes;
+use ringwall_model::{Call, CallId, Event, Exchange, Fields, Layer, Millis, Reason, Trace, Version};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::time::Instant;
+
+/// Envoy's words for how it went.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    /// Response flags.
+    pub flags: &'static str,
+    /// `response_code_details`.
+    pub details: Arc<str>,
+}
+
+/// An exchange while it goes on.
+pub(crate) struct Record {
+    event: Option<Box<Exchange>>,
+    events: Arc<dyn EventSink>,
+    begun: Instant,
+    received: Rc<Cell<u64>>,
+    went: Went,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Went {
+    /// Nothing has gone to the client yet, or not all of it.
+    Begun,
+    /// All of it.
+    Whole,
+    /// The upstream broke off in the middle.
+    Broken,
+}
+
+impl Record {
+    pub(super) fn begin(conversation: &Conversation, call: &Call) -> Self {
+        let mut record = Self::of_nothing(conversation, call.id);
+        if let Some(event) = &mut record.event {
+            event.started = call.received;
+            event.version = call.version;
+            event.method = call.method.clone();
+            event.target = call.target.clone();
+            event.authority = call.authority.clone();
+            event.client = call.client.address;
+            for name in ["user-agent", "x-forwarded-for", "referer"] {
+                call.fields.first(name).into_iter().for_each(|value| event.request_fields.push(name, value.clone()));
+            }
+        }
+        record
+    }
+
+    /// For bytes that are no call.
+    pub(super) fn of_nothing(conversation: &Conversation, id: CallId) -> Self {
+        let peer = &conversation.peer;
+        let event = Exchange {
+            id,
+            started: clock::now(),
+            duration: Millis(0),
+            role: conversation.listener.role,
+            workload: conversation.shared.page.workload(conversation.listener.workload),
+            version: Version::Http11,
+            method: Bytes::from_static(b"-"),
+            target: Bytes::from_static(b"-"),
+            authority: Bytes::from_static(b"-"),
+            request_fields: Fields::default(),
+            response_fields: Fields::default(),
+            status: 0,
+            flags: "-",
+            refused: None,
+            details: "via_upstream".into(),
+            received: 0,
+            sent: 0,
+            peer: peer.address,
+            peer_identity: peer.identity().cloned(),
+            client: peer.address.ip(),
+            local: conversation.local,
+            server_name: peer.tls.as_ref().and_then(|tls| tls.server_name.clone()),
+            route: "-".into(),
+            cluster: "-".into(),
+            upstream: None,
+            upstream_time: None,
+            gateway: None,
+            upstream_local: None,
+            trace: Trace::default(),
+        };
+        Self {
+            event: Some(Box::new(event)),
+            events: conversation.shared.events.clone(),
+            begun: Instant::now(),
+            received: Rc::default(),
+            went: Went::Begun,
+        }
+    }
+
+    /// Counts the bytes of the request's body.
+    pub(super) fn received(&self) -> Rc<Cell<u64>> {
+        self.received.clone()
+    }
+
+    fn with_event(&mut self, change: impl FnOnce(&mut Exchange)) {
+        if let Some(event) = &mut self.event {
+            change(event);
+        }
+    }
+
+    pub(super) fn admitted(&mut self, admitted: &Admitted) {
+        self.with_event(|event| {
+            event.cluster = admitted.upstream.cluster.clone();
+            event.trace = admitted.trace.clone();
+            labelled(event, &admitted.labels);
+        });
+    }
+
+    pub(super) fn refused(&mut self, refused: &Refused) {
+        self.with_event(|event| {
+            event.refused = refused.because;
+            event.details = refused.details.clone();
+            event.flags = refused.flag;
+            event.trace = refused.trace.clone();
+            labelled(event, &refused.labels);
+        });
+    }
+
+    pub(super) fn ended(&mut self, layer: Layer, because: Reason) {
+        self.with_event(|event| event.refused = Some((layer, because)));
+    }
+
+    pub(super) fn failed(&mut self, status: u16) {
+        // A client that broke off its own body is not refused by a rule of the upstream.
+        if status >= 500 {
+            self.ended(Layer::Upstream, Reason::Builtin("upstream/failed"));
+        }
+    }
+
+    /// Envoy's words for how it went.
+    pub(crate) fn note(&mut self, note: Note) {
+        self.with_event(|event| {
+            event.flags = note.flags;
+            event.details = note.details;
+        });
+    }
+
+    /// An upstream answered.
+    pub(crate) fn upstream(&mut self, address: Option<SocketAddr>, after: Millis) {
+        self.with_event(|event| {
+            event.upstream = address;
+            event.upstream_time = Some(after);
+        });
+    }
+
+    pub(super) fn answered(&mut self, response: &Response) {
+        self.with_event(|event| {
+            event.status = response.status;
+            for name in ["content-type", "location", "grpc-status"] {
+                let value = response.fields.first(name);
+                value.into_iter().for_each(|value| event.response_fields.push(name, value.clone()));
+            }
+        });
+    }
+
+    /// Goes with the response's body.
+    pub(super) fn with(self, body: Body) -> Recorded {
+        Recorded { body, record: self }
+    }
+}
+
+fn labelled(event: &mut Exchange, labels: &Labels) {
+    if let Some(route) = &labels.route {
+        event.route = route.clone();
+    }
+    event.gateway = labels.gateway.clone();
+    event.request_fields.0.extend(labels.fields.0.iter().cloned());
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let Some(mut event) = self.event.take() else { return };
+        event.received = self.received.get();
+        event.duration = Millis(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+        match self.went {
+            Went::Whole => {}
+            Went::Begun if event.flags == "-" => {
+                event.flags = "DC";
+                event.details = "downstream_remote_disconnect".into();
+            }
+            Went::Broken if event.flags == "-" => {
+                event.flags = "UPE";
+                event.details = "upstream_reset_after_response_started{connection_termination}".into();
+            }
+            Went::Begun | Went::Broken => {}
+        }
+        self.events.tell(Event::Exchange(event));
+    }
+}
+
+/// A response body that knows whether all of it went.
+pub(super) struct Recorded {
+    body: Body,
+    record: Record,
+}
+
+impl Source for Recorded {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let next = ready!(self.body.poll_next(context));
+        match &next {
+            Some(Ok(Frame::Bytes(bytes))) => {
+                let length = bytes.len() as u64;
+                self.record.with_event(|event| event.sent = event.sent.saturating_add(length));
+            }
+            Some(Ok(Frame::Trailers(fields))) => {
+                let status = fields.first("grpc-status").cloned();
+                self.record.with_event(|event| {
+                    status.into_iter().for_each(|status| event.response_fields.push("grpc-status", status));
+                });
+            }
+            Some(Err(_)) => self.record.went = Went::Broken,
+            None => self.record.went = Went::Whole,
+        }
+        // HTTP/2 stops asking once it knows that nothing follows.
+        if self.body.is_over() && self.record.went == Went::Begun {
+            self.record.went = Went::Whole;
+        }
+        Poll::Ready(next)
+    }
+}

@@ -1,0 +1,235 @@
+//! An admitted call goes to its upstream: tries, times, and what went wrong in Envoy's words.
+// waypoint: request/5 — the witness in hand, the bytes go out
+//!
+//! In: the [`Admitted`] witness, the call as the last layer left it, its body. Out: the upstream's response, or a
+//! [`Failure`]. Never: a decision whether the call may pass. Follows Envoy's router filter in retries, timeouts, response
+//! flags and details.
+
+mod attempt;
+mod replay;
+
+use crate::clock;
+use crate::exchange::{Note, Record};
+use crate::http1::client::Broken;
+use crate::message::{Body, BodyError, Frame, Response, Source};
+use crate::page::{Admitted, Answer, Destination, Upstream};
+use crate::worker::Conversation;
+use attempt::{Attempt, Fate};
+use replay::Replay;
+use ringwall_head::fields;
+use ringwall_model::{Call, Fields, Millis, Role};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+
+/// Why there is no response.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Status for the client.
+    pub status: u16,
+    /// Body for the client.
+    pub says: String,
+    /// For the event.
+    pub note: Note,
+}
+
+/// Sends an admitted call and gives its response.
+///
+/// # Errors
+/// [`Failure`], as the client is to see it.
+pub(crate) async fn forward(
+    admitted: &Admitted,
+    conversation: &Rc<Conversation>,
+    call: &mut Call,
+    body: Body,
+    record: &mut Record,
+) -> Result<Response, Failure> {
+    let upstream = &admitted.upstream;
+    let begun = Instant::now();
+    let deadline = upstream.timeout.filter(|timeout| *timeout > Millis(0)).map(|timeout| begun + timeout.duration());
+    let cluster = conversation.shared.clusters.named(&upstream.cluster);
+    let Some(slot) = cluster.request(upstream.limits.requests) else { return Err(Failure::overflow()) };
+    let upgrade = fields::upgrade(&call.fields).map(<[u8]>::to_vec);
+    let outgoing = outgoing_fields(call, conversation);
+    let forwarding = Forwarding { conversation, upstream, call, fields: outgoing, upgrade, cluster };
+    let tries = forwarding.tries(Replay::new(body, conversation.shared.limits.replay), record);
+    let answered = match deadline {
+        None => tries.await,
+        Some(deadline) => match timeout_at(deadline, tries).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Failure::timeout()),
+        },
+    };
+    let mut response = answered?;
+    let length = response.body.length();
+    if !response.body.is_over() {
+        response.body = Body::stream(Bounded { body: response.body, deadline: deadline.map(at), _slot: slot }, length);
+    }
+    Ok(response)
+}
+
+fn at(deadline: Instant) -> Pin<Box<Sleep>> {
+    Box::pin(sleep_until(deadline))
+}
+
+/// Fields for the next hop.
+fn outgoing_fields(call: &mut Call, conversation: &Conversation) -> Fields {
+    let mut outgoing = call.fields.clone();
+    fields::strip_hop_by_hop(&mut outgoing);
+    outgoing.set("x-request-id", call.id.to_string());
+    if matches!(conversation.listener.role, Role::Edge | Role::Gateway | Role::Egress) {
+        fields::append_forwarded_for(&mut outgoing, call.peer.address.ip());
+        outgoing.set("x-forwarded-proto", call.scheme.as_str());
+    }
+    outgoing
+}
+
+/// One call on its way out.
+struct Forwarding<'a> {
+    conversation: &'a Rc<Conversation>,
+    upstream: &'a Upstream,
+    call: &'a Call,
+    fields: Fields,
+    upgrade: Option<Vec<u8>>,
+    cluster: std::sync::Arc<crate::pool::Cluster>,
+}
+
+impl Forwarding<'_> {
+    async fn tries(&self, mut body: Replay, record: &mut Record) -> Result<Response, Failure> {
+        let page = &self.conversation.shared.page;
+        let mut tried: Vec<Destination> = Vec::new();
+        let mut left = self.upstream.retries;
+        loop {
+            let dice =
+                u64::try_from(self.call.id.0 & u128::from(u32::MAX)).unwrap_or(0).rotate_left(tried.len() as u32);
+            let Some(to) = page.choose(self.upstream, &tried, dice) else { return Err(Failure::unhealthy()) };
+            let begun = Instant::now();
+            let attempt = Attempt { of: self, to: &to };
+            let fate = attempt.run(body.next()).await;
+            let after = Millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+            if let Some(address) = fate.address() {
+                let answer = fate.status().map_or_else(|| Answer::Failed(clock::now()), |s| Answer::Status(s, after));
+                page.observed(self.upstream, address, answer);
+                record.upstream(Some(address), after);
+            }
+            let again = left > 0 && self.may_retry(&fate) && body.can_repeat();
+            if !again {
+                let used_up = self.upstream.retries > 0 && left == 0;
+                return self.settle(fate, record, if used_up { Retried::UsedUp } else { Retried::Spare });
+            }
+            left -= 1;
+            tried.push(to);
+            tokio::time::sleep(backoff(tried.len(), dice)).await;
+        }
+    }
+
+    fn may_retry(&self, fate: &Fate) -> bool {
+        let on = &self.upstream.retry_on;
+        match fate {
+            Fate::Answered { response, .. } => response.tunnel.is_none() && on.names(response.status),
+            Fate::Unreachable { .. } => on.connect_failure || on.reset || on.server_error || on.gateway_error,
+            Fate::Broken { why: Broken::Request(_), .. } | Fate::Overflow => false,
+            // Envoy counts these as resets; a call that means the same twice may be sent twice.
+            Fate::Broken { .. } => on.reset || on.server_error || on.gateway_error || self.is_safe(),
+            Fate::Late { .. } => on.server_error || on.gateway_error || on.names(504),
+        }
+    }
+
+    /// RFC 9110 section 9.2.1.
+    fn is_safe(&self) -> bool {
+        matches!(self.call.method.as_ref(), b"GET" | b"HEAD" | b"OPTIONS") && self.upgrade.is_none()
+    }
+
+    fn settle(&self, fate: Fate, record: &mut Record, retried: Retried) -> Result<Response, Failure> {
+        match fate {
+            Fate::Answered { response, .. } => {
+                if retried == Retried::UsedUp && self.upstream.retry_on.names(response.status) {
+                    record.note(Note { flags: "URX", details: "via_upstream".into() });
+                }
+                Ok(response)
+            }
+            Fate::Unreachable { why, .. } => Err(Failure::reset("UF", &why.says())),
+            Fate::Broken { why: Broken::Request(error), .. } => Err(Failure::request(error)),
+            Fate::Broken { why: Broken::Malformed, .. } => Err(Failure::protocol()),
+            Fate::Broken { .. } => Err(Failure::reset("UC", "connection termination")),
+            Fate::Late { .. } => Err(Failure::per_try_timeout()),
+            Fate::Overflow => Err(Failure::overflow()),
+        }
+    }
+}
+
+/// Whether all retries were used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Retried {
+    UsedUp,
+    Spare,
+}
+
+/// Envoy's default: full jitter over 25 ms, doubled each time, at most 250 ms.
+fn backoff(tries: usize, dice: u64) -> Duration {
+    let most = (25_u64 << tries.min(4)).min(250);
+    Duration::from_millis(dice % most.max(1))
+}
+
+impl Failure {
+    fn reset(flags: &'static str, reason: &str) -> Self {
+        let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace([' ', ','], "_"));
+        let says = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+        Self { status: 503, says, note: Note { flags, details: details.into() } }
+    }
+
+    fn overflow() -> Self {
+        Self::reset("UO", "overflow")
+    }
+
+    fn unhealthy() -> Self {
+        let note = Note { flags: "UH", details: "no_healthy_upstream".into() };
+        Self { status: 503, says: "no healthy upstream".into(), note }
+    }
+
+    fn timeout() -> Self {
+        let note = Note { flags: "UT", details: "response_timeout".into() };
+        Self { status: 504, says: "upstream request timeout".into(), note }
+    }
+
+    fn per_try_timeout() -> Self {
+        let note = Note { flags: "UT", details: "upstream_per_try_timeout".into() };
+        Self { status: 504, says: "upstream request timeout".into(), note }
+    }
+
+    fn protocol() -> Self {
+        Self { status: 502, ..Self::reset("UPE", "protocol error") }
+    }
+
+    /// The request's own body was at fault.
+    fn request(error: BodyError) -> Self {
+        let (status, flags, details) = match error {
+            BodyError::TooLarge => (413, "-", "request_payload_too_large"),
+            BodyError::Malformed => (400, "DPE", "http1.codec_error"),
+            BodyError::TimedOut => (408, "SI", "stream_idle_timeout"),
+            BodyError::Closed => (400, "DC", "downstream_remote_disconnect"),
+        };
+        Self { status, says: error.to_string(), note: Note { flags, details: details.into() } }
+    }
+}
+
+/// A response body that must end by the route's timeout, and that counts its request as open until it does.
+struct Bounded {
+    body: Body,
+    deadline: Option<Pin<Box<Sleep>>>,
+    _slot: crate::pool::Slot,
+}
+
+impl Source for Bounded {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        if let Poll::Ready(next) = self.body.poll_next(context) {
+            return Poll::Ready(next);
+        }
+        match &mut self.deadline {
+            Some(deadline) => deadline.as_mut().poll(context).map(|()| Some(Err(BodyError::TimedOut))),
+            None => Poll::Pending,
+        }
+    }
+}

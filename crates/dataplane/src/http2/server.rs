@@ -1,0 +1,82 @@
+//! The server side of an HTTP/2 connection.
+
+use super::{OnThisThread, body, fields, header_map};
+use crate::exchange;
+use crate::link::Io;
+use crate::message::{Body, Response};
+use crate::worker::Conversation;
+use bytes::Bytes;
+use http::Request;
+use http::request::Parts;
+use hyper::body::{Body as _, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ringwall_head::h2::{Pseudo, Stream, call};
+use ringwall_model::Scheme;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+
+/// Serves streams until the connection ends.
+pub(crate) async fn serve(io: Box<dyn Io>, conversation: Rc<Conversation>) {
+    let limits = &conversation.shared.limits;
+    let mut builder = hyper::server::conn::http2::Builder::new(OnThisThread);
+    builder
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .max_concurrent_streams(limits.streams)
+        // CVE-2023-44487 and its kin: a client that opens and resets faster than this is cut off.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .max_header_list_size(64 * 1024)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_send_buf_size(256 * 1024)
+        .keep_alive_interval(limits.idle / 2)
+        .keep_alive_timeout(limits.head);
+    let service = {
+        let conversation = conversation.clone();
+        service_fn(move |request| one(conversation.clone(), request))
+    };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    tokio::select! {
+        // How it ended is the client's business; each stream has told its own event.
+        _ = connection.as_mut() => return,
+        () = conversation.until_drain() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+async fn one(conversation: Rc<Conversation>, request: Request<Incoming>) -> Result<http::Response<Body>, Infallible> {
+    let reading = conversation.shared.page.reading(&conversation.listener);
+    let (parts, incoming) = request.into_parts();
+    let stream = if incoming.is_end_stream() { Stream::Ended } else { Stream::Open };
+    let pseudo = pseudo(&parts, conversation.scheme());
+    let call = call(pseudo, fields(&parts.headers), stream, conversation.context(&reading.settings));
+    let length = call.body;
+    let body = body(incoming, length);
+    let response = exchange::run(&conversation, call, body).await;
+    Ok(outgoing(response))
+}
+
+/// hyper has put the pseudo-fields into a URI; this takes them apart again.
+fn pseudo(parts: &Parts, connection: Scheme) -> Pseudo {
+    let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let uri = &parts.uri;
+    Pseudo {
+        method: bytes(parts.method.as_str()),
+        // A CONNECT has no scheme; for the rest hyper has seen to it that there is one.
+        scheme: (parts.method != http::Method::CONNECT)
+            .then(|| uri.scheme_str().map_or_else(|| bytes(connection.as_str()), bytes)),
+        authority: uri.authority().map(|authority| bytes(authority.as_str())),
+        path: uri.path_and_query().map(|path| bytes(path.as_str())),
+    }
+}
+
+fn outgoing(response: Response) -> http::Response<Body> {
+    let headers = header_map(&response.fields);
+    let mut outgoing = http::Response::new(response.body);
+    *outgoing.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::BAD_GATEWAY);
+    *outgoing.headers_mut() = headers;
+    outgoing
+}

@@ -1,0 +1,385 @@
+//! What the engine asks of the page, and what it gets: the only door between connections and policy.
+//!
+//! In: a connection's or a call's facts. Out: [`Outcome`]. Never: sockets. The page (`wall`) is fitted to this trait by
+//! the binary; tests fit their own.
+
+use crate::message::{Body, Response};
+use ringwall_model::{
+    Call, FieldEdit, Fields, Layer, Listener, Millis, Peer, Reason, Reply, SpiffeId, Timestamp, Trace, WorkloadId,
+};
+use std::any::Any;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A future that stays on its thread.
+pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Policy, as the engine asks it. Each method looks at the newest World once.
+pub trait Page: Send + Sync + 'static {
+    /// May this connection be opened? Asked before a byte is read; `peer` is the socket's other end.
+    fn arrive(&self, listener: &Listener, peer: SocketAddr) -> Arrival;
+
+    /// Asked again, once a trusted PROXY protocol header named the real peer.
+    fn arrive_behind(&self, listener: &Listener, peer: SocketAddr) -> Arrival {
+        self.arrive(listener, peer)
+    }
+
+    /// How a connection to this listener begins.
+    fn opening(&self, listener: &Listener) -> Opening;
+
+    /// What to do with a TLS connection that asks for this server name; for [`Opening::Named`] only.
+    fn server(&self, listener: &Listener, server_name: Option<&str>) -> Server;
+
+    /// How heads are read here.
+    fn reading(&self, listener: &Listener) -> Reading;
+
+    /// One request through every layer. May change the call, and may hold its body.
+    fn request<'a>(&'a self, listener: &'a Listener, call: &'a mut Call, body: &'a mut Body) -> Local<'a, Outcome>;
+
+    /// The response to an admitted call, before its head goes to the client.
+    fn response<'a>(
+        &'a self,
+        listener: &'a Listener,
+        call: &'a Call,
+        admitted: &'a Admitted,
+        response: &'a mut Response,
+    ) -> Local<'a, Result<(), Refused>> {
+        let _ = (listener, call, admitted, response);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// A connection that carries no HTTP the engine may read: TCP, or TLS that is passed on unopened.
+    fn connection<'a>(&'a self, listener: &'a Listener, peer: &'a Peer)
+    -> Local<'a, Result<Upstream, (Layer, Reason)>>;
+
+    /// What became of an endpoint, for outlier detection.
+    fn observed(&self, upstream: &Upstream, endpoint: SocketAddr, answer: Answer) {
+        let _ = (upstream, endpoint, answer);
+    }
+
+    /// Which of the endpoints to try, given those that were tried already; `None` when none is left.
+    fn choose(&self, upstream: &Upstream, tried: &[Destination], dice: u64) -> Option<Destination> {
+        let left: Vec<&Destination> = upstream.endpoints.iter().filter(|one| !tried.contains(one)).collect();
+        let from = if left.is_empty() { upstream.endpoints.iter().collect() } else { left };
+        let place = usize::try_from(dice % (from.len().max(1) as u64)).unwrap_or(0);
+        from.get(place).map(|one| (*one).clone())
+    }
+
+    /// `namespace/name` of a workload, for events.
+    fn workload(&self, id: WorkloadId) -> Arc<str>;
+}
+
+/// Whether a connection may be opened.
+pub enum Arrival {
+    /// It may. The guard is kept as long as it lives, and so counts it.
+    Admit {
+        /// Kept until the connection ends.
+        guard: Option<Box<dyn Any>>,
+        /// Whether a PROXY protocol header must come first (the peer is a trusted balancer).
+        proxy_header: ProxyHeader,
+    },
+    /// It is closed after a while.
+    Refuse {
+        /// The layer that refuses.
+        layer: Layer,
+        /// The rule.
+        because: Reason,
+        /// How long to keep the socket before closing it.
+        delay: Millis,
+        /// Kept while waiting.
+        guard: Option<Box<dyn Any>>,
+    },
+}
+
+/// Whether the PROXY protocol is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// No: what looks like one is the client's own bytes.
+    Absent,
+    /// Yes: a connection without one is refused.
+    Required,
+}
+
+/// How a connection begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// In clear.
+    Clear,
+    /// TLS; the server name says which server.
+    Named,
+    /// Mutual TLS of the mesh only (STRICT).
+    Strict {
+        /// Whose SVID the server shows.
+        identity: SpiffeId,
+    },
+    /// Mutual TLS of the mesh, or clear (PERMISSIVE).
+    Permissive {
+        /// Whose SVID the server shows.
+        identity: SpiffeId,
+    },
+}
+
+/// The server that a TLS client named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// TLS ends here, with the named credential.
+    Terminate {
+        /// Name in [`crate::tls::Credentials`]: the Secret, `namespace/name`.
+        credential: Arc<str>,
+        /// Lowest TLS version.
+        floor: Floor,
+        /// Whether the client must show a certificate.
+        client: ClientCertificate,
+    },
+    /// TLS is passed on unopened.
+    PassThrough,
+    /// There is no such server: alert `unrecognized_name`.
+    Unknown,
+}
+
+/// Lowest TLS version of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Floor {
+    /// TLS 1.2
+    Tls12,
+    /// TLS 1.3
+    Tls13,
+}
+
+/// Whether a TLS client must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientCertificate {
+    /// It is not asked for one (`SIMPLE`).
+    NotAsked,
+    /// It must show one that the credential's authority signed (`MUTUAL`).
+    Required,
+}
+
+/// How heads are read at a listener.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The World's settings for the strict head reader.
+    pub settings: Arc<ringwall_head::Settings>,
+    /// Largest request body the engine takes at all, in bytes.
+    pub body_limit: u64,
+}
+
+/// What the page says of a request.
+pub enum Outcome {
+    /// It may go upstream.
+    Admitted(Box<Admitted>),
+    /// It ends here.
+    Refused(Box<Refused>),
+}
+
+/// A refusal, whole.
+#[derive(Debug)]
+pub struct Refused {
+    /// What the client gets.
+    pub reply: Reply,
+    /// The layer and rule; `None` for an answer that is no refusal, such as a redirect or a direct response.
+    pub because: Option<(Layer, Reason)>,
+    /// `response_code_details` as Envoy would say it.
+    pub details: Arc<str>,
+    /// Envoy's response flag; `-` for none.
+    pub flag: &'static str,
+    /// Changes to the reply's fields.
+    pub edits: Vec<FieldEdit>,
+    /// What the access log says of the route.
+    pub labels: Labels,
+    /// What the layers said.
+    pub trace: Trace,
+}
+
+/// The witness that every layer of the page let this call pass. [`crate::forward`] sends nothing without one.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Where it goes and how.
+    pub upstream: Upstream,
+    /// Changes to the response's fields.
+    pub response_edits: Vec<FieldEdit>,
+    /// The longest request body.
+    pub body_limit: Option<u64>,
+    /// Hold the call back so long before it goes on.
+    pub delay: Option<Millis>,
+    /// What the access log says of the route.
+    pub labels: Labels,
+    /// What the layers said.
+    pub trace: Trace,
+    /// What the page needs again at the response, such as the WAF's transaction.
+    pub state: Option<Box<dyn Carried>>,
+}
+
+/// What the page carries from request to response.
+pub trait Carried: Any + std::fmt::Debug {}
+
+/// Names for events.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// Route.
+    pub route: Option<Arc<str>>,
+    /// Kong service and consumer.
+    pub gateway: Option<(Arc<str>, Arc<str>)>,
+    /// Request fields that the access log keeps.
+    pub fields: Fields,
+}
+
+/// Where a call goes and how.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Cluster in Envoy's form; names the pool, the limits and the metrics.
+    pub cluster: Arc<str>,
+    /// Where it can be reached.
+    pub endpoints: Arc<[Destination]>,
+    /// The workload that calls: whose network and whose SVID.
+    pub source: WorkloadId,
+    /// TLS on this hop.
+    pub tls: UpstreamTls,
+    /// HTTP version on this hop.
+    pub speaks: Speaks,
+    /// From the head to the end of the response; `None` for no limit.
+    pub timeout: Option<Millis>,
+    /// For one try.
+    pub per_try: Option<Millis>,
+    /// How often to try again.
+    pub retries: u32,
+    /// After what to try again.
+    pub retry_on: RetryOn,
+    /// For one connection to be opened.
+    pub connect_timeout: Millis,
+    /// Limits of the pool.
+    pub limits: PoolLimits,
+}
+
+impl Upstream {
+    /// One endpoint in clear text with the defaults of Istio: 10 s to connect, 2 retries, no timeout.
+    pub fn plain(cluster: &str, endpoint: SocketAddr, source: WorkloadId) -> Self {
+        Self {
+            cluster: cluster.into(),
+            endpoints: Arc::new([Destination::Address(endpoint)]),
+            source,
+            tls: UpstreamTls::Clear,
+            speaks: Speaks::Http1,
+            timeout: None,
+            per_try: None,
+            retries: 2,
+            retry_on: RetryOn::default(),
+            connect_timeout: Millis::seconds(10),
+            limits: PoolLimits::default(),
+        }
+    }
+}
+
+/// One place to send to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// An address of the manifests; [`crate::engine::Dial`] knows where it really is.
+    Address(SocketAddr),
+    /// A name to be resolved.
+    Name(Arc<str>, u16),
+}
+
+/// TLS towards an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamTls {
+    /// None.
+    Clear,
+    /// Mutual TLS of the mesh: the source's SVID, and a server that is one of these.
+    Mesh {
+        /// Whose SVID the client shows.
+        identity: SpiffeId,
+        /// Who may answer; empty lets any identity of the trust domain answer.
+        expected: Arc<[SpiffeId]>,
+        /// Server name to send (`outbound_.8080_._.host`).
+        server_name: Arc<str>,
+    },
+    /// TLS as browsers do it.
+    Simple {
+        /// Name to send and to verify.
+        server_name: Arc<str>,
+        /// Name of the authority bundle in the credentials; `None` for the system's roots.
+        authorities: Option<Arc<str>>,
+        /// Name of the client's own credential, for `MUTUAL`.
+        credential: Option<Arc<str>>,
+    },
+}
+
+/// HTTP version towards an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Speaks {
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2: by ALPN under TLS, with prior knowledge in clear.
+    Http2,
+}
+
+/// After what a call may be tried again (Envoy's `retry_on`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryOn {
+    /// The connection could not be opened, or the server refused the stream: nothing was done yet.
+    pub connect_failure: bool,
+    /// The connection broke before a response head came.
+    pub reset: bool,
+    /// Any status of 500 and above.
+    pub server_error: bool,
+    /// 502, 503 and 504.
+    pub gateway_error: bool,
+    /// 409.
+    pub conflict: bool,
+    /// These statuses.
+    pub statuses: Vec<u16>,
+}
+
+impl Default for RetryOn {
+    /// Istio's default: `connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes` with 503.
+    fn default() -> Self {
+        Self {
+            connect_failure: true,
+            reset: false,
+            server_error: false,
+            gateway_error: false,
+            conflict: false,
+            statuses: vec![503],
+        }
+    }
+}
+
+impl RetryOn {
+    /// Whether this status asks for another try.
+    pub fn names(&self, status: u16) -> bool {
+        (self.server_error && status >= 500)
+            || (self.gateway_error && matches!(status, 502..=504))
+            || (self.conflict && status == 409)
+            || self.statuses.contains(&status)
+    }
+}
+
+/// Limits of one cluster's pool, over all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// Open connections (`maxConnections`).
+    pub connections: u32,
+    /// Requests at one time (`http2MaxRequests`).
+    pub requests: u32,
+    /// Requests on one connection before it is closed (`maxRequestsPerConnection`); 0 for no limit.
+    pub per_connection: u32,
+    /// How long an idle connection is kept.
+    pub idle: Millis,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self { connections: u32::MAX, requests: u32::MAX, per_connection: 0, idle: Millis::seconds(60) }
+    }
+}
+
+/// What became of one try, for outlier detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It answered with this status after this long.
+    Status(u16, Millis),
+    /// It could not be reached or broke off: counts as a gateway error of local origin.
+    Failed(Timestamp),
+}

@@ -1,0 +1,138 @@
+//! Every live connection, so that a block or a revocation cuts it.
+//!
+//! In: connections as they open, and [`Selector`]s. Out: a signal to each connection that is selected. Bounded: a
+//! connection beyond the limit is refused.
+//! INVARIANT: a connection is registered before the page is asked about its address, and its identity is noted before the
+//! denylist is looked at again; whoever blocks or revokes first changes the list and then cuts. So no connection slips
+//! through between the two.
+
+use ringwall_model::SpiffeId;
+use ringwall_pki::{Denylist, Verified};
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Which connections.
+#[derive(Clone, Debug)]
+pub enum Selector {
+    /// Those from these addresses.
+    Addresses(Vec<ipnet::IpNet>),
+    /// Those whose peer proved this identity.
+    Identity(SpiffeId),
+    /// Those whose peer's certificate, key, identity or issuer is denied.
+    Denied(Arc<Denylist>, ringwall_model::Timestamp),
+    /// All of them.
+    All,
+}
+
+/// The live connections of one engine.
+#[derive(Debug)]
+pub struct Registry {
+    live: Mutex<HashMap<u64, Entry>>,
+    next: AtomicU64,
+    most: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    address: IpAddr,
+    verified: Option<Verified>,
+    cut: Arc<Notify>,
+}
+
+/// A registered connection; taken out when dropped.
+pub struct Registration {
+    registry: Arc<Registry>,
+    number: u64,
+    cut: Arc<Notify>,
+    kept: RefCell<Vec<Box<dyn Any>>>,
+}
+
+impl Registry {
+    /// With room for so many connections.
+    pub fn new(most: usize) -> Self {
+        Self { live: Mutex::default(), next: AtomicU64::new(0), most }
+    }
+
+    /// Registers a connection; `None` when there is no room.
+    pub fn register(self: &Arc<Self>, address: IpAddr) -> Option<Registration> {
+        let cut = Arc::new(Notify::new());
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut live = self.lock();
+        if live.len() >= self.most {
+            return None;
+        }
+        live.insert(number, Entry { address, verified: None, cut: cut.clone() });
+        Some(Registration { registry: self.clone(), number, cut, kept: RefCell::default() })
+    }
+
+    /// Cuts the selected connections and says how many they were.
+    pub fn cut(&self, selector: &Selector) -> usize {
+        let live = self.lock();
+        let selected = live.values().filter(|entry| entry.is_selected(selector));
+        selected.map(|entry| entry.cut.notify_one()).count()
+    }
+
+    /// How many connections live.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn is_selected(&self, selector: &Selector) -> bool {
+        match selector {
+            Selector::Addresses(nets) => nets.iter().any(|net| net.contains(&self.address)),
+            Selector::Identity(identity) => self.verified.as_ref().is_some_and(|peer| &peer.id == identity),
+            Selector::Denied(denylist, now) => {
+                self.verified.as_ref().is_some_and(|peer| denylist.denies(peer, *now).is_some())
+            }
+            Selector::All => true,
+        }
+    }
+}
+
+impl Registration {
+    /// Notes the address that a trusted PROXY protocol header gave.
+    pub fn is_from(&self, address: IpAddr) {
+        if let Some(entry) = self.registry.lock().get_mut(&self.number) {
+            entry.address = address;
+        }
+    }
+
+    /// Notes who the peer proved to be.
+    pub fn is_peer(&self, verified: Verified) {
+        if let Some(entry) = self.registry.lock().get_mut(&self.number) {
+            entry.verified = Some(verified);
+        }
+    }
+
+    /// Keeps what counts this connection for as long as it lives.
+    pub fn keep(&self, guard: Option<Box<dyn Any>>) {
+        self.kept.borrow_mut().extend(guard);
+    }
+
+    /// Waits until this connection is cut.
+    pub async fn until_cut(&self) {
+        self.cut.notified().await;
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.registry.lock().remove(&self.number);
+    }
+}

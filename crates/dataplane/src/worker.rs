@@ -1,0 +1,151 @@
+//! One worker thread: its listeners, its pool, its connections.
+//!
+//! Nothing here is shared with other workers but [`Shared`]; futures stay on their thread.
+
+use crate::accept;
+use crate::clock;
+use crate::engine::{ListenerId, Shared};
+use crate::pool::Pool;
+use ringwall_head::{Settings, call::Context};
+use ringwall_model::{ClientOrigin, Listener, Peer, Scheme};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// What a worker is told.
+pub(crate) enum Command {
+    /// Accept here.
+    Listen {
+        /// Its name.
+        id: ListenerId,
+        /// What it is.
+        listener: Arc<Listener>,
+        /// Bound and listening.
+        socket: std::net::TcpListener,
+    },
+    /// Accept no more there.
+    Close(ListenerId),
+    /// Finish, and end at the latest then.
+    Drain {
+        /// The deadline.
+        until: Instant,
+    },
+}
+
+/// What the connections of one thread share.
+pub(crate) struct Thread {
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// Connections to upstreams.
+    pub pool: Pool,
+    /// Becomes true when the engine drains.
+    pub draining: watch::Receiver<bool>,
+}
+
+/// One connection's facts, for all that is done on it.
+pub(crate) struct Conversation {
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// What this thread shares.
+    pub thread: Rc<Thread>,
+    /// Where it came in.
+    pub listener: Arc<Listener>,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Where the peer's address came from.
+    pub origin: ClientOrigin,
+    /// The local end, as the manifests name it.
+    pub local: SocketAddr,
+}
+
+impl Conversation {
+    /// What a head is read with.
+    pub(crate) fn context<'a>(&self, settings: &'a Settings) -> Context<'a> {
+        Context {
+            id: clock::call_id(),
+            received: clock::now(),
+            scheme: self.scheme(),
+            peer: self.peer.clone(),
+            origin: self.origin,
+            local: self.local,
+            settings,
+        }
+    }
+
+    /// Whether the connection has TLS.
+    pub(crate) const fn scheme(&self) -> Scheme {
+        if self.peer.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// Whether the engine drains.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.thread.draining.borrow()
+    }
+
+    /// Waits until the engine drains.
+    pub(crate) async fn until_drain(&self) {
+        let mut draining = self.thread.draining.clone();
+        if draining.wait_for(|draining| *draining).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Runs a worker until it is drained.
+pub(crate) async fn run(shared: Arc<Shared>, mut inbox: UnboundedReceiver<Command>) {
+    let (drain, draining) = watch::channel(false);
+    let thread = Rc::new(Thread { shared, pool: Pool::default(), draining });
+    let mut accepting: HashMap<ListenerId, AbortHandle> = HashMap::new();
+    let mut sweep = tokio::time::interval(SWEEP);
+    let until = loop {
+        let command = tokio::select! {
+            command = inbox.recv() => command,
+            _ = sweep.tick() => {
+                thread.pool.sweep(thread.shared.limits.idle);
+                continue;
+            }
+        };
+        match command {
+            Some(Command::Listen { id, listener, socket }) => {
+                // A socket that cannot be registered was closed by whoever gave it.
+                if let Ok(socket) = tokio::net::TcpListener::from_std(socket) {
+                    let task = tokio::task::spawn_local(accept::listen(thread.clone(), listener, socket));
+                    accepting.insert(id, task.abort_handle());
+                }
+            }
+            Some(Command::Close(id)) => {
+                if let Some(task) = accepting.remove(&id) {
+                    task.abort();
+                }
+            }
+            Some(Command::Drain { until }) => break until,
+            None => break Instant::now(),
+        }
+    };
+    accepting.values().for_each(AbortHandle::abort);
+    let _ = drain.send(true);
+    thread.pool.clear();
+    finish(&thread, until).await;
+}
+
+/// Waits until no connection of this thread is left, or until the deadline.
+async fn finish(thread: &Rc<Thread>, until: Instant) {
+    let left = until.saturating_duration_since(Instant::now());
+    let mut look = tokio::time::interval(Duration::from_millis(5));
+    // Each connection holds its thread; the worker itself holds it once.
+    let empty = async {
+        while Rc::strong_count(thread) > 1 {
+            look.tick().await;
+        }
+    };
+    // What is left at the deadline is cut when the runtime ends.
+    let _ = tokio::time::timeout(left, empty).await;
+}
