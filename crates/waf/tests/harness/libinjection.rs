@@ -1,0 +1,1 @@
+//! What the current C library says, case by case.
