@@ -70,15 +70,6 @@ impl Gateway {
         &self.directory
     }
 
-    /// The identity providers whose keys plugins ask for: issuer, and the address of its discovery document when the
-    /// manifest gives one that does not follow from the issuer.
-    pub fn providers(&self) -> impl Iterator<Item = (&std::sync::Arc<str>, Option<&std::sync::Arc<str>>)> {
-        self.plugins.iter().filter_map(|plugin| match &plugin.config {
-            crate::plugin::Config::Oidc(oidc) => Some((&oidc.issuer, oidc.discovery.as_ref())),
-            _ => None,
-        })
-    }
-
     /// The compiled router.
     pub const fn router(&self) -> &Router {
         &self.router

@@ -41,3 +41,4 @@ pub use judge::{Target, Verdict};
 pub use plugin::{Plugin, PluginIndex, Scope};
 pub use route::{Selected, Selection};
 pub use settings::{Compatibility, Settings};
+pub use uuid::Uuid;

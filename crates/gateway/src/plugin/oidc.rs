@@ -24,8 +24,6 @@ pub struct Oidc {
     pub name: &'static str,
     /// The `iss` that tokens must have, exactly.
     pub issuer: Arc<str>,
-    /// Address of its discovery document, when it does not follow from the issuer.
-    pub discovery: Option<Arc<str>>,
     /// Where its keys are.
     pub keys: KeySource,
     /// Who tokens must be for.
