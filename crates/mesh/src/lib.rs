@@ -16,12 +16,17 @@
 )]
 
 pub mod authorization;
+pub mod egress;
 pub mod explain;
+#[cfg(test)]
+mod fixture;
 pub mod judge;
 pub mod matching;
 pub mod mesh;
 pub mod peer_authentication;
 pub mod request_authentication;
+pub mod route;
+pub mod upstream;
 
 pub use judge::Verdict;
 pub use mesh::{Mesh, Policies};
