@@ -4,7 +4,7 @@
 #[path = "../tests/harness.rs"]
 mod harness;
 
-use harness::{corpus, crs};
+use harness::{corpus, crs, libinjection};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,6 +27,16 @@ fn main() -> ExitCode {
                 println!("{id}: documented override: {why}");
             }
             (score.passed, score.failed.len())
+        }
+        Some("libinjection") => {
+            let Some((passed, failed)) = libinjection::run(&folder) else {
+                eprintln!("there is no libinjection/verdicts.jsonl in {}", folder.display());
+                return ExitCode::from(2);
+            };
+            for (id, why) in &failed {
+                println!("{id}: {}", why.chars().take(300).collect::<String>());
+            }
+            (passed, failed.len())
         }
         _ => {
             eprintln!("usage: conformance crs|libinjection [--corpus DIR]");

@@ -61,10 +61,15 @@ impl Reader<'_> {
                 done = match (self.next(), open) {
                     (Some(b','), Open::Object(length)) => self.key(length)?,
                     (Some(b','), Open::Array(length, index)) => self.element(length, index),
-                    (Some(b'}'), Open::Object(length)) | (Some(b']'), Open::Array(length, _)) => {
+                    (Some(b'}'), Open::Object(length)) => {
                         self.stack.pop();
                         self.name.truncate(length);
                         true
+                    }
+                    (Some(b']'), Open::Array(length, count)) => {
+                        self.stack.pop();
+                        self.name.truncate(length);
+                        self.count(state, count)?
                     }
                     _ => return Err(MALFORMED),
                 };
@@ -90,7 +95,8 @@ impl Reader<'_> {
                 self.open(Open::Array(self.name.len(), 0))?;
                 self.white();
                 if self.peek() == Some(b']') {
-                    return Ok(self.close());
+                    self.close();
+                    return self.count(state, 0);
                 }
                 Ok(self.element(self.name.len(), 0))
             }
@@ -167,6 +173,12 @@ impl Reader<'_> {
             *next = index + 1;
         }
         false
+    }
+
+    /// An array is an argument too, its length the value, so that rules over names see the name without `.array_N`.
+    fn count(&mut self, state: &mut State, count: u64) -> Result<bool, &'static str> {
+        let value = state.texts.keep_number(i64::try_from(count).unwrap_or(i64::MAX));
+        self.argument(state, value)
     }
 
     fn argument(&mut self, state: &mut State, value: TextId) -> Result<bool, &'static str> {
