@@ -14,16 +14,24 @@
     )
 )]
 
+pub mod certmanager;
 pub mod code;
 pub mod inventory;
 pub mod istio;
+pub mod kong;
 pub mod kubernetes;
 pub mod node;
+pub mod prometheus;
 pub mod read;
+pub mod render;
 pub mod resource;
+pub mod ringwall;
+pub mod script;
 pub mod source;
+pub mod world;
 
 pub use node::{Cursor, FieldRecord, FieldUse, Ledger, Node};
 pub use read::read;
 pub use resource::{Kind, Resource};
 pub use source::{Document, File, Format, Input, Position, Sources};
+pub use world::{Options, StandIn, World, lower};

@@ -73,7 +73,7 @@ impl Reading {
             return self.broken(file, Stop { code: code::ENCODING, span, title, help });
         }
         if has_end(input.name, "sh") {
-            self.document(file, Node::new(Value::Null, Span::default()), Format::Script);
+            self.document(file, crate::script::read(&text), Format::Script);
             return;
         }
         let built = build::build(&text);

@@ -58,7 +58,7 @@ pub enum Format {
     Kong,
     /// JSON without `kind`.
     Json,
-    /// A shell script; its tree is empty.
+    /// A shell script; its tree is the list of its commands.
     Script,
     /// Could not be read; its root is null and stands where reading stopped.
     Broken,

@@ -271,6 +271,14 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Sets every field of this map aside that was not asked for: for foreign formats of which only a part concerns us.
+    pub fn set_rest_aside(self) {
+        let Some(Value::Map(entries)) = self.present().map(|node| &node.value) else { return };
+        for entry in entries {
+            self.ledger.mark(&entry.value, Mark::Ignored);
+        }
+    }
+
     /// Where it stands; where it is absent, the map that lacks it.
     pub fn place(self) -> Place {
         self.ledger.place(self.node.unwrap_or(self.parent))
@@ -322,11 +330,7 @@ impl<'a> Cursor<'a> {
             finding = finding.help(format!("write it in quotes: `\"{}\"`", node.written));
             finding.fix = Some(format!("\"{}\"", node.written));
         }
-        // One wrong node is one finding, however many of its fields are asked for.
-        let state_has = self.ledger.has(node, &finding);
-        if !state_has {
-            self.report(finding);
-        }
+        self.ledger.report_type(node, finding);
         None
     }
 

@@ -5,7 +5,7 @@ use crate::code;
 use crate::source::Document;
 use ringwall_model::{DocumentId, Finding, Place, Severity};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One document while it is lowered. Cursors write into it; [`Ledger::finish`] closes it.
 pub struct Ledger<'a> {
@@ -18,6 +18,10 @@ pub struct Ledger<'a> {
 #[derive(Default)]
 struct State {
     findings: Vec<(u32, Finding)>,
+    /// Nodes with an error, so that soundness is a look-up.
+    errors: BTreeSet<u32>,
+    /// Nodes whose wrong type was told.
+    mistyped: BTreeSet<u32>,
     marks: Vec<Mark>,
     /// Names that were asked of a map, for "did you mean".
     asked: BTreeMap<u32, Vec<&'static str>>,
@@ -83,14 +87,19 @@ impl<'a> Ledger<'a> {
         Cursor { ledger: self, parent: self.root, name: "", node: Some(self.root) }
     }
 
+    /// Whether anybody read anything of it.
+    pub fn was_opened(&self) -> bool {
+        self.mark_of(self.root) != Mark::Unread
+    }
+
     /// The number of the document.
     pub const fn document(&self) -> DocumentId {
         self.document
     }
 
-    /// How many errors were found so far.
+    /// On how many nodes an error was found so far.
     pub fn errors(&self) -> usize {
-        self.state.borrow().findings.iter().filter(|(_, finding)| finding.severity == Severity::Error).count()
+        self.state.borrow().errors.len()
     }
 
     /// Closes the ledger: all findings, in the order of the text, with one for every field that nobody read.
@@ -105,12 +114,19 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) fn report(&self, node: &Node, finding: Finding) {
-        self.state.borrow_mut().findings.push((node.id, finding));
+        let mut state = self.state.borrow_mut();
+        if finding.severity == Severity::Error {
+            state.errors.insert(node.id);
+        }
+        state.findings.push((node.id, finding));
     }
 
-    /// Whether the same finding stands there already.
-    pub(super) fn has(&self, node: &Node, finding: &Finding) -> bool {
-        self.state.borrow().findings.iter().any(|(id, known)| *id == node.id && known == finding)
+    /// Enters a finding about a node's type, once a node: one wrong node is one finding, however many of its fields are
+    /// asked for.
+    pub(super) fn report_type(&self, node: &Node, finding: Finding) {
+        if self.state.borrow_mut().mistyped.insert(node.id) {
+            self.report(node, finding);
+        }
     }
 
     pub(super) fn mark(&self, node: &Node, mark: Mark) {
@@ -136,10 +152,7 @@ impl<'a> Ledger<'a> {
 
     /// Whether no error stands at or below this node and no field in it is unread.
     pub(super) fn is_sound(&self, node: &Node) -> bool {
-        let within = |id: u32| (node.id..=node.last).contains(&id);
-        let state = self.state.borrow();
-        let wrong = state.findings.iter().any(|(id, finding)| within(*id) && finding.severity == Severity::Error);
-        drop(state);
+        let wrong = self.state.borrow().errors.range(node.id..=node.last).next().is_some();
         !wrong && !self.has_unread(node)
     }
 
