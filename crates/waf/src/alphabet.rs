@@ -33,6 +33,7 @@ const LETTERS: [&[u8]; 22] = [
 
 static KINDS: [Mask; 256] = kinds();
 
+#[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
 const fn kinds() -> [Mask; 256] {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -57,6 +58,7 @@ const fn kind(byte: u8) -> Mask {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
 const fn punctuation(byte: u8) -> Mask {
     let mut index = 0;
     while index < PUNCTUATION.len() {
@@ -68,6 +70,7 @@ const fn punctuation(byte: u8) -> Mask {
     ANY
 }
 
+#[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
 const fn letter(byte: u8) -> Mask {
     let mut group = 0;
     while group < LETTERS.len() {

@@ -110,7 +110,7 @@ impl Relation {
 
 fn contains_word(value: &[u8], word: &[u8]) -> bool {
     let inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    let free = |at: usize| !(at > 0 && inside(value.get(at - 1))) && !inside(value.get(at + word.len()));
+    let free = |at: usize| !(at > 0 && inside(value.get(at - 1)) || inside(value.get(at + word.len())));
     word.is_empty() || memchr::memmem::find_iter(value, word).any(free)
 }
 

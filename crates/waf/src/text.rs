@@ -177,7 +177,7 @@ impl Texts {
     fn find(&self, bytes: &[u8], hash: u64) -> Option<TextId> {
         let room = self.table.len().checked_sub(1)?;
         for step in 0..PROBES {
-            let held = self.table.get((hash as usize + step) & room).copied().filter(|held| *held != 0)?;
+            let held = self.table.get((hash as usize).wrapping_add(step) & room).copied().filter(|held| *held != 0)?;
             let id = TextId(held - 1);
             if self.texts.get(id.0 as usize).is_some_and(|text| text.length as usize == bytes.len())
                 && self.bytes(id) == bytes
@@ -211,7 +211,8 @@ impl Texts {
     fn seat(&mut self, id: TextId, hash: u64) {
         let room = self.table.len().saturating_sub(1);
         for step in 0..PROBES {
-            if let Some(slot) = self.table.get_mut((hash as usize + step) & room).filter(|slot| **slot == 0) {
+            if let Some(slot) = self.table.get_mut((hash as usize).wrapping_add(step) & room).filter(|slot| **slot == 0)
+            {
                 *slot = id.0 + 1;
                 return;
             }

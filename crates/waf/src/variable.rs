@@ -176,13 +176,13 @@ const ALL: [Variable; COUNT] = {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALL, COUNT, Variable};
+    use super::{ALL, Variable};
 
     #[test]
     fn table_and_enumeration_agree() {
-        for index in 0..COUNT {
-            assert_eq!(ALL[index] as usize, index);
-            assert_eq!(Variable::named(ALL[index].name()), Some(ALL[index]));
+        for (index, variable) in ALL.into_iter().enumerate() {
+            assert_eq!(variable as usize, index);
+            assert_eq!(Variable::named(variable.name()), Some(variable));
         }
         assert_eq!(Variable::ArgsGetNames.name(), "ARGS_GET_NAMES");
         assert_eq!(Variable::MultipartStrictError.name(), "MULTIPART_STRICT_ERROR");

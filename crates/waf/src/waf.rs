@@ -49,6 +49,7 @@ impl Rules {
 
 /// A compiled rule set: immutable, shared by all transactions.
 #[derive(Debug)]
+#[expect(clippy::vec_box, reason = "they are large, and move between the pools and transactions")]
 pub struct Waf {
     pub(crate) rules: Rules,
     machines: Mutex<Vec<Box<Machine>>>,

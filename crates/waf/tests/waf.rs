@@ -57,13 +57,19 @@ fn blocking_at_paranoia_level_1() {
         for stage in &case.stages {
             let outcome = serve::serve(&waf, &profile, &stage.request);
             let report = &outcome.report;
+            if matches!(outcome.status, Some(400) | None) {
+                // The head was refused before its body was judged.
+                continue;
+            }
             let over = report.inbound >= 5 || report.outbound >= 4;
             let by_score = report.interruption.as_ref().is_some_and(|by| [949_110, 959_100].contains(&by.rule));
             assert_eq!(over, by_score, "{}: {} {} {:?}", case.id, report.inbound, report.outbound, report.interruption);
-            if by_score && outcome.status != Some(400) {
+            if by_score {
                 assert_eq!(outcome.status, Some(403), "{}", case.id);
+                refused += 1;
+            } else {
+                passed += 1;
             }
-            if by_score { refused += 1 } else { passed += 1 }
         }
     }
     assert!(refused > 1000 && passed > 500, "{refused} refused, {passed} passed");

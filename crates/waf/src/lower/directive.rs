@@ -144,7 +144,7 @@ fn select(gathered: &mut Gathered, directive: &Directive, name: &str) -> Result<
         let ids = intervals(&if removes { all.join(" ") } else { wanted.to_owned() })
             .ok_or_else(|| directive.error(0, 0, "expected ids such as `942100` or `942100-942199`"))?;
         let fits = |draft: &Draft| ids.iter().any(|interval| interval.holds(draft.id));
-        return if removes { Ok(gathered.remove(fits)) } else { gathered.retarget(directive, fits) };
+        return edit(gathered, directive, removes, fits);
     }
     let pattern = Pattern::read(wanted).map_err(|what| directive.error(0, 0, what))?;
     let by_tag = name.ends_with("ByTag");
@@ -152,7 +152,20 @@ fn select(gathered: &mut Gathered, directive: &Directive, name: &str) -> Result<
         let (_, tags, message) = draft.summary();
         if by_tag { tags.iter().any(|tag| pattern.finds(tag.as_bytes())) } else { pattern.finds(message.as_bytes()) }
     };
-    if removes { Ok(gathered.remove(fits)) } else { gathered.retarget(directive, fits) }
+    edit(gathered, directive, removes, fits)
+}
+
+fn edit(
+    gathered: &mut Gathered,
+    directive: &Directive,
+    removes: bool,
+    fits: impl Fn(&Draft) -> bool,
+) -> Result<(), LoadError> {
+    if removes {
+        gathered.remove(fits);
+        return Ok(());
+    }
+    gathered.retarget(directive, fits)
 }
 
 fn configure(lowering: &mut Lowering<'_>, directive: &Directive, name: &str) -> Result<(), LoadError> {

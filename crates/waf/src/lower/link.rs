@@ -42,7 +42,8 @@ pub(super) fn rule(lowering: &mut Lowering<'_>, draft: &Draft) -> Result<Rule, L
         for act in &link.acts {
             // A link of a chain may carry its own message and log data; what decides stands in the head.
             let chained = index > 0 && !matches!(act.name.as_str(), "msg" | "logdata" | "severity" | "tag");
-            if !chained && !(index > 0 && act.name == "msg" && rule.message.is_some()) {
+            let second = index > 0 && act.name == "msg" && rule.message.is_some();
+            if !(chained || second) {
                 own(lowering, &mut rule, link, act, &fallback)?;
             }
         }

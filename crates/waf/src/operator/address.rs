@@ -23,10 +23,9 @@ impl Networks {
             return false;
         };
         let (bits, wide) = bits(address);
-        self.nets.iter().any(|(net, prefix, kind)| {
-            let shift = if wide { 128 - prefix } else { 32 - prefix };
-            *kind == wide && bits.checked_shr(shift).unwrap_or(0) == net.checked_shr(shift).unwrap_or(0)
-        })
+        let widest = if wide { 128_u32 } else { 32 };
+        let cut = |bits: u128, prefix: u32| bits.checked_shr(widest.saturating_sub(prefix)).unwrap_or(0);
+        self.nets.iter().any(|(net, prefix, kind)| *kind == wide && cut(bits, *prefix) == cut(*net, *prefix))
     }
 }
 

@@ -47,11 +47,6 @@ impl Pattern {
         Ok(Self { prepared, compiled: OnceLock::new(), gate, literals })
     }
 
-    /// The pattern as it was compiled.
-    pub fn text(&self) -> &str {
-        &self.prepared
-    }
-
     fn regex(&self) -> Option<&Regex> {
         let build = || {
             let config = Config::new()
@@ -134,7 +129,7 @@ fn prepare(text: &str) -> String {
             }
             '[' if chars.peek() == Some(&':') => {
                 out.push('[');
-                while let Some(inner) = chars.next() {
+                for inner in chars.by_ref() {
                     out.push(inner);
                     if inner == ']' {
                         break;

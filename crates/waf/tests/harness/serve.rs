@@ -231,7 +231,7 @@ fn sniffed(body: &[u8]) -> &'static str {
         b"<p",
     ];
     let is_tag = |tag: &&[u8]| start.starts_with(tag) && matches!(start.get(tag.len()), Some(b' ' | b'>'));
-    if html.iter().any(|tag| is_tag(tag)) || start.starts_with(b"<!--") {
+    if html.iter().any(is_tag) || start.starts_with(b"<!--") {
         return "text/html; charset=utf-8";
     }
     if start.starts_with(b"<?xml") {
