@@ -3,7 +3,7 @@
 //!
 //! In: addresses of the manifests. Out: loopback sockets. Never: a decision that depends on a bind.
 
-use ringwall_model::{Listener, Role, WorkloadId};
+use ringwall_model::{Listener, Role};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::RwLock;
@@ -20,10 +20,10 @@ pub struct Binds {
 struct Known {
     /// Loopback address by address of the manifests.
     loopback: BTreeMap<IpAddr, Ipv4Addr>,
-    /// Sockets of applications, by workload and port.
-    apps: BTreeMap<(WorkloadId, u16), SocketAddr>,
-    /// Sockets of listeners, by role group and address of the manifests.
-    bound: BTreeMap<(Side, SocketAddr), SocketAddr>,
+    /// Sockets of applications, by the workload's address and port.
+    apps: BTreeMap<(IpAddr, u16), SocketAddr>,
+    /// Sockets of listeners, by side, the workload's own address, and the address of the manifests.
+    bound: BTreeMap<(Side, IpAddr, SocketAddr), SocketAddr>,
 }
 
 /// A workload's outbound side listens on the same address as its inbound side; the two must not be taken for each other.
@@ -64,14 +64,20 @@ impl Binds {
         if port < 1024 { port + 8000 } else { port }
     }
 
-    /// Binds a listener: first at its own loopback address and port, else at a free port of that address.
+    /// Binds a listener of the workload at `home`: first at its loopback address with the listener's port, else at a
+    /// free port of that address. A listener that was bound before in this run gets the same socket address.
     ///
     /// # Errors
     /// What the system said, when even a free port cannot be had.
-    pub fn bind(&self, listener: &Listener, workers: usize) -> std::io::Result<(SocketAddr, Vec<TcpListener>)> {
-        let side = Side::of(listener.role);
-        let before = self.read().bound.get(&(side, listener.address)).copied();
-        let ip = IpAddr::V4(self.loopback(listener.address.ip()));
+    pub fn bind(
+        &self,
+        listener: &Listener,
+        home: IpAddr,
+        workers: usize,
+    ) -> std::io::Result<(SocketAddr, Vec<TcpListener>)> {
+        let key = (Side::of(listener.role), home, listener.address);
+        let before = self.read().bound.get(&key).copied();
+        let ip = IpAddr::V4(self.loopback(home));
         let wanted = before.unwrap_or(SocketAddr::new(ip, Self::port(listener.address.port())));
         // A shared port would quietly let a second listener of this user in, so a plain socket asks first.
         let free = free(wanted).is_ok();
@@ -81,28 +87,43 @@ impl Binds {
         for _ in 1..workers.max(1) {
             sockets.push(reuse_port(at)?);
         }
-        self.write().bound.insert((side, listener.address), at);
+        self.write().bound.insert(key, at);
         Ok((at, sockets))
     }
 
     /// Where a listener with that address of the manifests is bound, for callers from inside the mesh.
     pub fn bound(&self, address: SocketAddr) -> Option<SocketAddr> {
-        self.read().bound.get(&(Side::In, address)).copied()
+        self.read().bound.get(&(Side::In, address.ip(), address)).copied()
     }
 
-    /// Where the outbound listener with that address of the manifests is bound.
-    pub fn outbound(&self, address: SocketAddr) -> Option<SocketAddr> {
-        self.read().bound.get(&(Side::Out, address)).copied()
+    /// Where the outbound listener of the workload at `home` with that address of the manifests is bound.
+    pub fn outbound(&self, home: IpAddr, address: SocketAddr) -> Option<SocketAddr> {
+        self.read().bound.get(&(Side::Out, home, address)).copied()
+    }
+
+    /// Where a listener of that workload would be found, if it was bound before in this run.
+    pub fn known(&self, listener: &Listener, home: IpAddr) -> Option<SocketAddr> {
+        self.read().bound.get(&(Side::of(listener.role), home, listener.address)).copied()
+    }
+
+    /// Forgets a listener that is no longer served, so that its port is free for another.
+    pub fn forget(&self, listener: &Listener, home: IpAddr) {
+        self.write().bound.remove(&(Side::of(listener.role), home, listener.address));
     }
 
     /// Notes where a workload's application listens.
-    pub fn set_app(&self, workload: WorkloadId, port: u16, at: SocketAddr) {
-        self.write().apps.insert((workload, port), at);
+    pub fn set_app(&self, home: IpAddr, port: u16, at: SocketAddr) {
+        self.write().apps.insert((home, port), at);
+    }
+
+    /// Forgets where a workload's application listens.
+    pub fn unset_app(&self, home: IpAddr, port: u16) {
+        self.write().apps.remove(&(home, port));
     }
 
     /// Where a workload's application listens.
-    pub fn app(&self, workload: WorkloadId, port: u16) -> Option<SocketAddr> {
-        self.read().apps.get(&(workload, port)).copied()
+    pub fn app(&self, home: IpAddr, port: u16) -> Option<SocketAddr> {
+        self.read().apps.get(&(home, port)).copied()
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Known> {
@@ -164,12 +185,13 @@ mod tests {
             protocol: Protocol::Tcp,
             target: None,
         };
-        let (inside, sockets) = binds.bind(&listener(Role::Inbound), 2).unwrap();
+        let home = "10.244.1.10".parse().unwrap();
+        let (inside, sockets) = binds.bind(&listener(Role::Inbound), home, 2).unwrap();
         assert_eq!((sockets.len(), inside.port()), (2, 5432));
         // The port is shared by SO_REUSEPORT within this process, so the outbound side must not land on it.
-        let (outside, _) = binds.bind(&listener(Role::Outbound), 1).unwrap();
+        let (outside, _) = binds.bind(&listener(Role::Outbound), home, 1).unwrap();
         assert_ne!(inside, outside);
         assert_eq!(binds.bound("10.244.1.10:5432".parse().unwrap()), Some(inside));
-        assert_eq!(binds.outbound("10.244.1.10:5432".parse().unwrap()), Some(outside));
+        assert_eq!(binds.outbound(home, "10.244.1.10:5432".parse().unwrap()), Some(outside));
     }
 }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One part of the running process that follows the World.
-pub trait Shell<W>: Send + Sync {
+pub trait Shell<W> {
     /// Its name in messages.
     fn name(&self) -> &'static str;
 
@@ -23,11 +23,11 @@ pub trait Shell<W>: Send + Sync {
 /// What a shell will do.
 pub struct Prepared {
     /// Puts it in force; returns how to take it back.
-    pub commit: Box<dyn FnOnce() -> Result<Undo, String> + Send>,
+    pub commit: Box<dyn FnOnce() -> Result<Undo, String>>,
 }
 
 /// Takes a commit back.
-pub type Undo = Box<dyn FnOnce() + Send>;
+pub type Undo = Box<dyn FnOnce()>;
 
 /// Why a World was not taken. The one before it is still in force.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,26 +53,25 @@ pub enum NotTaken {
 /// Publishes Worlds, one at a time.
 pub struct Publisher<W> {
     current: Arc<ArcSwap<W>>,
-    /// In the order in which they commit: what widens comes last, so that nothing is open before it is guarded.
-    shells: Vec<Box<dyn Shell<W>>>,
     turn: Mutex<()>,
 }
 
 impl<W> Publisher<W> {
     /// A publisher over the World in force.
-    pub fn new(current: Arc<ArcSwap<W>>, shells: Vec<Box<dyn Shell<W>>>) -> Self {
-        Self { current, shells, turn: Mutex::new(()) }
+    pub fn new(current: Arc<ArcSwap<W>>) -> Self {
+        Self { current, turn: Mutex::new(()) }
     }
 
-    /// Puts a World in force.
+    /// Puts a World in force. The shells commit in the order given: what widens comes last, so that nothing is open
+    /// before it is guarded.
     ///
     /// # Errors
     /// [`NotTaken`]; everything is then as before.
-    pub fn publish(&self, world: W) -> Result<Arc<W>, NotTaken> {
+    pub fn publish(&self, world: W, shells: &[Box<dyn Shell<W> + '_>]) -> Result<Arc<W>, NotTaken> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let world = Arc::new(world);
-        let mut prepared = Vec::with_capacity(self.shells.len());
-        for shell in &self.shells {
+        let mut prepared = Vec::with_capacity(shells.len());
+        for shell in shells {
             let name = shell.name();
             let ready = shell.prepare(&world).map_err(|why| NotTaken::Prepare { shell: name, why })?;
             prepared.push((name, ready));
@@ -133,17 +132,19 @@ mod tests {
         }
     }
 
-    fn publisher(fails: Option<&'static str>) -> (Publisher<u32>, Arc<Mutex<Vec<String>>>) {
+    type Parts = (Publisher<u32>, Vec<Box<dyn Shell<u32>>>, Arc<Mutex<Vec<String>>>);
+
+    fn publisher(fails: Option<&'static str>) -> Parts {
         let log = Arc::new(Mutex::new(Vec::new()));
         let shell = |name, fails| Box::new(Noting { name, fails, log: log.clone() }) as Box<dyn Shell<u32>>;
         let shells = vec![shell("a", None), shell("b", None), shell("c", fails)];
-        (Publisher::new(Arc::new(ArcSwap::from_pointee(1)), shells), log)
+        (Publisher::new(Arc::new(ArcSwap::from_pointee(1))), shells, log)
     }
 
     #[test]
     fn a_world_is_taken_when_all_can_follow() {
-        let (publisher, log) = publisher(None);
-        assert_eq!(*publisher.publish(2).unwrap(), 2);
+        let (publisher, shells, log) = publisher(None);
+        assert_eq!(*publisher.publish(2, &shells).unwrap(), 2);
         assert_eq!(*publisher.current(), 2);
         assert_eq!(
             log.lock().unwrap().join(", "),
@@ -153,8 +154,8 @@ mod tests {
 
     #[test]
     fn one_that_cannot_prepare_changes_nothing() {
-        let (publisher, log) = publisher(Some("prepare"));
-        let refused = publisher.publish(2).unwrap_err();
+        let (publisher, shells, log) = publisher(Some("prepare"));
+        let refused = publisher.publish(2, &shells).unwrap_err();
         assert_eq!(refused, NotTaken::Prepare { shell: "c", why: "cannot".into() });
         assert_eq!(*publisher.current(), 1);
         assert!(!log.lock().unwrap().iter().any(|line| line.contains("commits")));
@@ -162,8 +163,8 @@ mod tests {
 
     #[test]
     fn one_that_breaks_at_commit_is_taken_back_in_reverse() {
-        let (publisher, log) = publisher(Some("commit"));
-        assert_eq!(publisher.publish(2).unwrap_err(), NotTaken::Commit { shell: "c", why: "broke".into() });
+        let (publisher, shells, log) = publisher(Some("commit"));
+        assert_eq!(publisher.publish(2, &shells).unwrap_err(), NotTaken::Commit { shell: "c", why: "broke".into() });
         assert_eq!(*publisher.current(), 1);
         assert!(log.lock().unwrap().join(", ").ends_with("b commits 2, b goes back, a goes back"));
     }

@@ -2,10 +2,15 @@
 //!
 //! In: arguments. Out: an exit code ([`exit`]). Never: a decision about a call; those are the page's (`wall`).
 
+mod check;
 mod cli;
 mod config;
+mod demo;
 mod exit;
+mod explain;
+mod platform;
 mod remote;
+mod up;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
@@ -27,6 +32,13 @@ fn run(cli: Cli) -> Exit {
     let folder = config::state_dir(&cli.common, &settings);
     let remote = remote::Remote { folder: &folder, format: cli.common.format };
     match &cli.command {
+        Command::Up(up) => up::run(up, &cli.common, settings),
+        Command::Demo(demo) => demo::run(demo, &cli.common, &settings),
+        Command::Check(check) => check::run(check, &cli.common),
+        Command::Explain(explain) => match &explain.id {
+            Some(id) => remote.explain(id),
+            None => Exit::usage("name a call's id"),
+        },
         Command::Status => remote.status(),
         Command::History => remote.history(),
         Command::Rollback { generation } => remote.rollback(*generation),
@@ -37,12 +49,12 @@ fn run(cli: Cli) -> Exit {
         Command::Token(token) => remote.token(token),
         Command::Probe(probe) => remote.probe(probe),
         Command::Config => config::show(&cli.common, &settings),
+        Command::Import { .. } => Exit::usage("import is not there yet"),
         Command::Completion { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "ringwall", &mut std::io::stdout());
             Exit::HELD
         }
         Command::Man => manual(),
-        _ => Exit::usage("soon"),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod assumed;
 pub mod connection;
 pub mod outcome;
 pub mod outside;
+pub mod reading;
 mod request;
 
 pub use outcome::{Admitted, Hop, Labels, Outcome, Refused};

@@ -74,6 +74,8 @@ pub struct Refused {
     pub kind: Kind,
     /// What the client gets.
     pub reply: Reply,
+    /// Envoy's response flag; empty for none.
+    pub flag: &'static str,
     /// `response_code_details` in Envoy's words.
     pub details: Arc<str>,
     /// Changes to the reply's fields, in order.

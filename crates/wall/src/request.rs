@@ -12,7 +12,7 @@ use ringwall_manifest::World;
 use ringwall_mesh::route::{At, RouteChoice, Selection};
 use ringwall_model::{
     Call, Caller, Decision, FieldEdit, Judgement, Layer, Listener, Millis, Peer, PeerTls, Reason, Reply, Role, Step,
-    Take, Trace, WorkloadId,
+    Trace, WorkloadId,
 };
 use ringwall_shield::judge as shield;
 use ringwall_token::{Facts, Known};
@@ -29,6 +29,7 @@ pub async fn request(world: &World, listener: &Listener, call: &mut Call, outsid
         labels: Labels::default(),
         body_limit: None,
         delay: None,
+        target: None,
     };
     match page.walk(call, outside).await {
         Ok(hop) => Outcome::Admitted(Box::new(page.admit(hop))),
@@ -47,6 +48,8 @@ struct Page<'a> {
     labels: Labels,
     body_limit: Option<u64>,
     delay: Option<Millis>,
+    /// Where the gateway's service is, whatever `Host` goes there.
+    target: Option<(Arc<str>, u16)>,
 }
 
 /// Where a call ended.
@@ -55,6 +58,7 @@ struct End {
     because: Reason,
     kind: Kind,
     reply: Reply,
+    flag: &'static str,
     details: Arc<str>,
 }
 
@@ -156,21 +160,29 @@ impl<'a> Page<'a> {
     }
 
     fn routed(&mut self, at: At<'_>, call: &mut Call, outside: &impl Outside) -> Result<RouteChoice, Box<End>> {
-        match ringwall_mesh::route::select(&self.world.mesh, at, call, low_bits(outside.random())) {
+        match ringwall_mesh::route::select(&self.world.routes, at, call, low_bits(outside.random())) {
             Selection::Route(choice) => {
                 self.settle(Layer::Route, Decision::Pass { because: choice.because }, "")?;
                 apply(call, &choice.edits);
+                // What is nearest to the service changes the response first.
                 self.response_edits.splice(0..0, choice.response_edits.iter().cloned());
                 self.labels.route = Some(choice.name.clone());
-                Ok(*choice)
+                self.delay = self.delay.max(choice.delay);
+                Ok(choice)
             }
-            Selection::Reply { because, reply, details } => {
-                self.trace.note(Layer::Route, &Decision::Pass { because });
-                Err(Box::new(End { layer: Layer::Route, because, kind: Kind::Answer, reply, details }))
-            }
-            Selection::Refuse { because, reply, details } => {
-                let decision = Decision::Refuse { because, reply };
-                self.settle(Layer::Route, decision, &details).and(Err(self.lost()))
+            Selection::Reply(answer) => {
+                self.labels.route = Some(answer.name);
+                self.delay = self.delay.max(answer.delay);
+                self.response_edits.splice(0..0, answer.response_edits);
+                let end = End {
+                    layer: Layer::Route,
+                    because: answer.because,
+                    kind: if matches!(answer.because, Reason::Rule(_)) { Kind::Answer } else { Kind::Refusal },
+                    reply: answer.reply,
+                    flag: answer.flag,
+                    details: answer.details.into(),
+                };
+                Err(self.noted(end))
             }
         }
     }
@@ -205,13 +217,19 @@ impl<'a> Page<'a> {
         if self.listener.role == Role::Outbound {
             return Ok(());
         }
-        let judged = ask(outside, |known| ringwall_mesh::judge::inbound(&self.world.mesh, workload, port, call, known));
+        let mesh = &self.world.mesh;
+        let ours = workload == self.listener.workload;
+        let judged = ask(outside, |known| match self.listener.role {
+            // TLS at these doors is what their Gateway resource says, not what PeerAuthentication does.
+            Role::Edge | Role::Egress if ours => ringwall_mesh::judge::gateway(mesh, workload, port, call, known),
+            _ => ringwall_mesh::judge::inbound(mesh, workload, port, call, known),
+        });
         let verdict = judged.await.ok_or_else(|| self.unanswered(Layer::Mesh))?;
-        self.settle(Layer::Mesh, verdict.judgement.decision, &verdict.details)?;
-        apply(call, &verdict.judgement.edits);
         if verdict.caller.is_authenticated() {
             self.caller = verdict.caller;
         }
+        self.settle(Layer::Mesh, verdict.judgement.decision, &verdict.details)?;
+        apply(call, &verdict.judgement.edits);
         Ok(())
     }
 
@@ -251,15 +269,26 @@ impl<'a> Page<'a> {
                 self.response_edits.extend(ringwall_gateway::judge::limit_fields(gateway, &verdict, &spent));
                 None
             }
-            Err(exceeded) => ringwall_gateway::judge::limited(gateway, &verdict, &exceeded, call),
+            Err(exceeded) => {
+                let take = verdict.judgement.takes.get(exceeded.index);
+                let because = take.map_or(Reason::Builtin("gateway/limit"), |take| take.because);
+                let reply = ringwall_gateway::judge::limited(gateway, &verdict, exceeded.index, &exceeded.spent, call);
+                Some(Decision::Refuse { because, reply })
+            }
         };
         self.response_edits.extend(verdict.response_edits);
         self.body_limit = verdict.body_limit;
         if verdict.caller.is_authenticated() {
             self.caller = verdict.caller;
         }
-        self.settle(Layer::Gateway, limited.unwrap_or(verdict.judgement.decision), "gateway_plugin")?;
+        // ORDER: a call that a plugin refused was counted all the same, and keeps that plugin's answer.
+        let decision = match (verdict.judgement.decision, limited) {
+            (Decision::Pass { .. }, Some(limited)) => limited,
+            (decision, _) => decision,
+        };
+        self.settle(Layer::Gateway, decision, "gateway_plugin")?;
         apply(call, &verdict.judgement.edits);
+        self.target = verdict.upstream.map(|target| (target.host, target.port));
         Ok(())
     }
 
@@ -283,7 +312,9 @@ impl<'a> Page<'a> {
     }
 
     fn sidecar(&mut self, source: WorkloadId, call: &mut Call, outside: &impl Outside) -> Result<Hop, Box<End>> {
-        let route = self.routed(At::Sidecar { workload: source }, call, outside)?;
+        let target = self.target.take().or_else(|| self.listener.target.clone());
+        let target = target.as_ref().map(|(host, port)| (&**host, *port));
+        let route = self.routed(At::Sidecar { workload: source, target }, call, outside)?;
         Ok(Hop::Upstream { source, route: Box::new(route) })
     }
 
@@ -293,7 +324,7 @@ impl<'a> Page<'a> {
         match decision {
             Decision::Pass { .. } => Ok(()),
             Decision::Refuse { because, reply } => {
-                Err(Box::new(End { layer, because, kind: Kind::Refusal, reply, details: details.into() }))
+                Err(Box::new(End { layer, because, kind: Kind::Refusal, reply, flag: "", details: details.into() }))
             }
         }
     }
@@ -310,8 +341,18 @@ impl<'a> Page<'a> {
 
     fn builtin(&mut self, layer: Layer, name: &'static str, reply: Reply) -> Box<End> {
         let because = Reason::Builtin(name);
-        self.trace.note(layer, &Decision::Refuse { because, reply: reply.clone() });
-        Box::new(End { layer, because, kind: Kind::Refusal, reply, details: name.into() })
+        self.noted(End { layer, because, kind: Kind::Refusal, reply, flag: "", details: name.into() })
+    }
+
+    /// Notes how a call ended: an answer by a rule is a pass that goes no further.
+    fn noted(&mut self, end: End) -> Box<End> {
+        let because = end.because;
+        let decision = match end.kind {
+            Kind::Refusal => Decision::Refuse { because, reply: end.reply.clone() },
+            Kind::Answer => Decision::Pass { because },
+        };
+        self.trace.note(end.layer, &decision);
+        Box::new(end)
     }
 
     fn admit(self, hop: Hop) -> Admitted {
@@ -333,6 +374,7 @@ impl<'a> Page<'a> {
             because: end.because,
             kind: end.kind,
             reply: end.reply,
+            flag: end.flag,
             details: end.details,
             response_edits: self.response_edits,
             caller: self.caller,

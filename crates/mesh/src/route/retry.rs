@@ -122,6 +122,11 @@ impl RetryOn {
         CONDITIONS.iter().position(|known| *known == name).is_some_and(|bit| self.conditions >> bit & 1 == 1)
     }
 
+    /// The status codes that are tried again.
+    pub fn statuses(&self) -> &[u16] {
+        &self.codes
+    }
+
     /// Whether an answer of the application, rather than a broken connection, is tried again: then a call that is not
     /// idempotent may be carried out twice.
     pub fn repeats_answered_calls(&self) -> bool {

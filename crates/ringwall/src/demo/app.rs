@@ -25,15 +25,25 @@ pub struct App {
     pub outbound: Option<SocketAddr>,
     /// The identity provider's keys, when this is the identity provider.
     pub provider: Option<Arc<Provider>>,
+    /// Whether it echoes bytes instead of speaking HTTP.
+    pub raw: bool,
 }
 
 type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 
 /// Serves an application on a bound socket until the task is dropped.
 pub async fn serve(app: Arc<App>, listener: tokio::net::TcpListener) {
-    while let Ok((stream, _)) = listener.accept().await {
+    // Connections live and die with the application.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((mut stream, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
         let app = app.clone();
-        tokio::task::spawn_local(async move {
+        connections.spawn_local(async move {
+            if app.raw {
+                let (mut read, mut write) = stream.split();
+                drop(tokio::io::copy(&mut read, &mut write).await);
+                return;
+            }
             let answer = move |request| {
                 let app = app.clone();
                 async move { Ok::<_, Infallible>(answer(&app, request).await) }

@@ -1,0 +1,233 @@
+//! `ringwall demo`: three acts. What a flawed set of manifests does not mean; the right platform, up; attacks through it.
+//!
+//! In: nothing but this binary. Out: a screen that tells what held. Everything that it starts ends with it.
+
+pub mod app;
+pub mod client;
+pub mod manifests;
+pub mod provider;
+mod scenario;
+mod stage;
+
+use crate::cli::{Common, Demo, Format};
+use crate::exit::Exit;
+use crate::platform::{NotUp, Options, Platform};
+use ringwall_control::settings::Settings;
+use ringwall_control::source::{Input, Source};
+use ringwall_dataplane::page::ProxyHeader;
+use ringwall_manifest::world::StandIn;
+use ringwall_model::{Millis, Severity};
+use scenario::{Report, Scenario, Wants};
+use serde_json::json;
+use stage::Stage;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Runs the tour.
+pub fn run(demo: &Demo, common: &Common, settings: &Settings) -> Exit {
+    let inputs = match &demo.platform {
+        Some(path) => match Source::Path(path.clone()).read() {
+            Ok(inputs) => inputs,
+            Err(error) => return Exit::input(error),
+        },
+        None => manifests::ai_platform(),
+    };
+    let human = common.format == Format::Human;
+    let started = Instant::now();
+    if human {
+        first_act();
+    }
+    let platform = match start(&inputs, settings, ProxyHeader::Absent) {
+        Ok(platform) => platform,
+        Err(NotUp(why)) => {
+            eprint!("{why}");
+            return Exit::input("the platform did not come up");
+        }
+    };
+    if human {
+        second_act(&platform);
+        println!("\nAct 3  attacks, and calls that must pass");
+    }
+    let tour = Tour { inputs, settings: settings.clone(), platform: platform.clone(), prove: demo.prove };
+    let (held, failed) = tour.run(demo, common);
+    if human {
+        println!("\n{held} held, {failed} failed, in {:.1} s", started.elapsed().as_secs_f64());
+        println!("next   ringwall check examples/as-written");
+        println!("       ringwall up examples/ai-platform --stand-in");
+        println!("       ringwall demo --prove");
+    }
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if human && terminal && !demo.once && !demo.prove {
+        println!("The platform keeps serving; Ctrl-C ends it.");
+        crate::up::serve(&platform, Millis(settings.number("drain_timeout")));
+    }
+    if failed == 0 && held > 0 { Exit::HELD } else { Exit::FAILED }
+}
+
+/// What `check` says of the set as it was written.
+fn first_act() {
+    let inputs = manifests::as_written();
+    let (_, findings) = crate::platform::lower(&inputs, 0, StandIn::Workloads);
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    println!("Act 1  check examples/as-written: {} files", inputs.len());
+    println!(
+        "       {} errors, {} warnings, {} notes; the first three:",
+        count(Severity::Error),
+        count(Severity::Warning),
+        count(Severity::Note)
+    );
+    let worst = findings.iter().filter(|finding| finding.severity != Severity::Note);
+    for finding in worst.take(3) {
+        let title: String = finding.title.chars().take(100).collect();
+        println!("       {} {title}", finding.code);
+    }
+}
+
+fn second_act(platform: &Arc<Platform>) {
+    println!("\nAct 2  examples/ai-platform, up: Internet → TLS 1.3 edge → shield → API gateway ══ mTLS ══▶ services");
+    let current = platform.world();
+    let roles = |role| current.bound.values().filter(|listener| listener.role == role).count();
+    use ringwall_model::Role;
+    println!(
+        "       listeners  edge {} on {}, gateway {}, inbound {}, outbound {}, egress {}",
+        roles(Role::Edge),
+        platform.edge(443),
+        roles(Role::Gateway),
+        roles(Role::Inbound),
+        roles(Role::Outbound),
+        roles(Role::Egress)
+    );
+    for line in platform.certificate_lines().lines() {
+        println!("       {line}");
+    }
+    println!("       in force   tls, head, shield, route, gateway, mesh");
+    for (layer, why) in crate::platform::commands::NOT_IN_FORCE {
+        println!("       not        {layer}: {why}");
+    }
+    for line in platform.ready_lines() {
+        println!("       good       {line}");
+        let attack = line.split(" -H ").next().unwrap_or_default();
+        let url = line.split(' ').next_back().unwrap_or_default().replace("/orders", "/orders/..%2fadmin");
+        println!("       attack     {attack} --path-as-is {url}");
+    }
+}
+
+/// Starts a platform in memory.
+fn start(inputs: &[Input], settings: &Settings, proxy_header: ProxyHeader) -> Result<Arc<Platform>, NotUp> {
+    let options = Options {
+        stand_in: StandIn::Workloads,
+        settings: settings.clone(),
+        state: None,
+        proxy_header,
+        author: "demo".into(),
+        revision: None,
+    };
+    Platform::start(inputs.to_vec(), options)
+}
+
+struct Tour {
+    inputs: Vec<Input>,
+    settings: Settings,
+    platform: Arc<Platform>,
+    prove: bool,
+}
+
+impl Tour {
+    /// Runs all scenarios, printing each; returns how many held and failed.
+    fn run(&self, demo: &Demo, common: &Common) -> (usize, usize) {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return (0, 1) };
+        let (mut held, mut failed) = (0, 0);
+        for scenario in scenario::all() {
+            if demo.only.as_ref().is_some_and(|word| !scenario.name.contains(word.as_str())) {
+                continue;
+            }
+            let local = tokio::task::LocalSet::new();
+            let report = local.block_on(&runtime, self.play(&scenario));
+            if report.held { held += 1 } else { failed += 1 }
+            print(&scenario, &report, common);
+        }
+        (held, failed)
+    }
+
+    async fn play(&self, scenario: &Scenario) -> Report {
+        let stage = match self.stage(scenario.wants) {
+            Ok(stage) => stage,
+            Err(NotUp(why)) => return Report { saw: format!("no platform: {why}"), ..Report::default() },
+        };
+        (scenario.run)(&stage).await
+    }
+
+    /// The platform that a scenario wants.
+    fn stage(&self, wants: Wants) -> Result<Stage, NotUp> {
+        let platform = match wants {
+            Wants::Shared => self.platform.clone(),
+            Wants::Fresh => start(&self.inputs, &self.settings, ProxyHeader::Absent)?,
+            Wants::Balancer => start(&self.inputs, &self.settings, ProxyHeader::Required)?,
+            Wants::Proxies(count) => {
+                let change = ("numTrustedProxies: 0".to_owned(), format!("numTrustedProxies: {count}"));
+                start(&replaced(&self.inputs, &[change]), &self.settings, ProxyHeader::Absent)?
+            }
+            Wants::Limit(name, limit) => {
+                start(&limited(&self.inputs, name, limit), &self.settings, ProxyHeader::Absent)?
+            }
+        };
+        Ok(Stage { platform })
+    }
+}
+
+/// The manifests with texts replaced.
+fn replaced(inputs: &[Input], changes: &[(String, String)]) -> Vec<Input> {
+    let mut inputs = inputs.to_vec();
+    for input in &mut inputs {
+        let mut text = String::from_utf8_lossy(&input.bytes).into_owned();
+        for (from, to) in changes {
+            text = text.replace(from, to);
+        }
+        input.bytes = text.into_bytes();
+    }
+    inputs
+}
+
+/// The manifests with one limit of the ShieldPolicy made small, and counted by the day: a scenario never runs into the
+/// edge of a window but at midnight, and then it is counted by the month.
+fn limited(inputs: &[Input], name: &str, limit: u32) -> Vec<Input> {
+    let mut inputs = inputs.to_vec();
+    let seconds_of_day = ringwall_control::facts::now().seconds() % 86_400;
+    let window = if seconds_of_day > 86_280 { "month" } else { "day" };
+    for input in &mut inputs {
+        let text = String::from_utf8_lossy(&input.bytes).into_owned();
+        let Some(at) = text.find(&format!("- name: {name}\n")) else { continue };
+        let (before, rest) = text.split_at(at);
+        let lines: Vec<String> = rest
+            .lines()
+            .enumerate()
+            .map(|(number, line)| match line.trim_start() {
+                it if it.starts_with("requests:") && number < 5 => format!("    requests: {limit}"),
+                it if it.starts_with("per:") && number < 5 => format!("    per: {window}"),
+                _ => line.to_owned(),
+            })
+            .collect();
+        input.bytes = format!("{before}{}\n", lines.join("\n")).into_bytes();
+    }
+    inputs
+}
+
+fn print(scenario: &Scenario, report: &Report, common: &Common) {
+    if common.format != Format::Human {
+        println!(
+            "{}",
+            json!({ "scenario": scenario.name, "held": report.held, "saw": report.saw, "status": report.status,
+                "layer": report.layer, "rule": report.rule, "place": report.place, "id": report.id,
+                "listener": report.listener, "request": report.request, "wanted": report.wanted })
+        );
+        return;
+    }
+    let mark = if report.held { "held  " } else { "FAILED" };
+    let rule = if report.rule.is_empty() { String::new() } else { format!(" · {} {}", report.layer, report.rule) };
+    let id = report.id.get(..8).map(|id| format!(" · explain {id}")).unwrap_or_default();
+    println!("{mark} {} · {}{rule}{id}", scenario.name, report.saw);
+    if !report.held {
+        println!("       wanted: {}", report.wanted);
+    }
+}

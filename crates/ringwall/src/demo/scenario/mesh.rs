@@ -1,0 +1,123 @@
+//! Inside the mesh: who may open a connection to whom, and call what.
+
+use super::{Expect, Report, Scenario, Wants, clear, mutual, no_connection, passes, refuses, sent};
+use crate::demo::client::{Wire, once};
+use crate::demo::stage::{Stage, request};
+use std::time::Duration;
+
+const AGENT: &str = "application/llm-agent-service";
+const AGENT_HOST: &str = "llm-agent-service.application.svc.cluster.local:8080";
+
+pub const LIST: &[Scenario] = &[
+    Scenario { name: "plaintext into STRICT", wants: Wants::Shared, run: |stage| Box::pin(plaintext(stage)) },
+    Scenario { name: "identity of another trust domain", wants: Wants::Shared, run: |stage| Box::pin(foreign(stage)) },
+    Scenario { name: "wrong service identity", wants: Wants::Shared, run: |stage| Box::pin(wrong_identity(stage)) },
+    Scenario { name: "right identity, call not allowed by policy", wants: Wants::Shared, run: |stage| Box::pin(wrong_path(stage)) },
+    Scenario { name: "right identity, no user token", wants: Wants::Shared, run: |stage| Box::pin(no_token(stage)) },
+    Scenario { name: "tenant header made up inside the mesh", wants: Wants::Shared, run: |stage| Box::pin(tenant(stage)) },
+    Scenario { name: "security header sent twice", wants: Wants::Shared, run: |stage| Box::pin(twice(stage)) },
+    Scenario { name: "service calls a peer through its own listener", wants: Wants::Shared, run: |stage| Box::pin(outbound(stage)) },
+    Scenario { name: "database port from a service that may not", wants: Wants::Shared, run: |stage| Box::pin(database(stage)) },
+    Scenario { name: "egress to a host that nothing declares", wants: Wants::Shared, run: |stage| Box::pin(egress(stage)) },
+];
+
+fn agent_call(stage: &Stage, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    let bearer = format!("Bearer {}", stage.token());
+    request("POST", path, AGENT_HOST, &[&[("Authorization", bearer.as_str())], fields].concat(), b"{}")
+}
+
+async fn plaintext(stage: &Stage) -> Report {
+    let way = clear(stage.platform.inbound(AGENT, 8080));
+    no_connection(stage, &way, &agent_call(stage, "/api/v1/completions/chat", &[]), "tls", "").await
+}
+
+async fn foreign(stage: &Stage) -> Report {
+    let mut way = mutual(stage, stage.platform.inbound(AGENT, 8080), "application", "bff-service");
+    if let Some(tls) = &mut way.tls {
+        tls.identity = stage.platform.foreign_identity("evil.example", "application", "bff-service");
+    }
+    no_connection(stage, &way, &agent_call(stage, "/api/v1/completions/chat", &[]), "tls", "").await
+}
+
+async fn wrong_identity(stage: &Stage) -> Report {
+    let way = mutual(stage, stage.platform.inbound(AGENT, 8080), "application", "notification-service");
+    let bytes = agent_call(stage, "/api/v1/completions/chat", &[]);
+    let mut report = refuses(stage, &way, &bytes, Expect::refused(403, "mesh", "")).await;
+    report.held &= report.rule.contains("default deny");
+    report
+}
+
+async fn wrong_path(stage: &Stage) -> Report {
+    let way = mutual(stage, stage.platform.inbound(AGENT, 8080), "application", "workflow-orchestrator-service");
+    let bytes = agent_call(stage, "/api/v1/agents/summary", &[]);
+    let mut report = refuses(stage, &way, &bytes, Expect::refused(403, "mesh", "")).await;
+    report.held &= report.rule.contains("default deny");
+    report
+}
+
+async fn no_token(stage: &Stage) -> Report {
+    let way = mutual(stage, stage.platform.inbound(AGENT, 8080), "application", "bff-service");
+    let bytes = request("POST", "/api/v1/completions/chat", AGENT_HOST, &[("X-Tenant-Id", "acme")], b"{}");
+    let mut report = refuses(stage, &way, &bytes, Expect::refused(403, "mesh", "")).await;
+    report.held &= report.rule.contains("default deny");
+    report
+}
+
+async fn tenant(stage: &Stage) -> Report {
+    let way = mutual(stage, stage.platform.inbound("application/file-storage-service", 8080), "application", "bff-service");
+    let bearer = format!("Bearer {}", stage.token());
+    let host = "file-storage-service.application.svc.cluster.local:8080";
+    let fields = [("Authorization", bearer.as_str()), ("X-Tenant-Id", "victim")];
+    let bytes = request("GET", "/api/v1/files/report.pdf", host, &fields, b"");
+    let answer = once(&way, &bytes).await;
+    let echo: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let seen = echo.get("fields").and_then(|it| it.get("x-tenant-id")).and_then(|it| it.as_str()).unwrap_or("none").to_owned();
+    Report {
+        held: answer.status == 200 && seen == "acme",
+        saw: format!("{}, service saw tenant {seen}", answer.status),
+        status: answer.status,
+        wanted: "tenant acme of the token".into(),
+        ..sent(&way, &bytes)
+    }
+}
+
+async fn twice(stage: &Stage) -> Report {
+    let way = mutual(stage, stage.platform.inbound(AGENT, 8080), "application", "bff-service");
+    let bytes = agent_call(stage, "/api/v1/completions/chat", &[("X-Tenant-Id", "acme"), ("X-Tenant-Id", "victim")]);
+    refuses(stage, &way, &bytes, Expect::refused(400, "mesh", "duplicate-security-header")).await
+}
+
+async fn outbound(stage: &Stage) -> Report {
+    let way = clear(stage.platform.outbound("application/bff-service"));
+    let bearer = format!("Bearer {}", stage.token());
+    let bytes = request("GET", "/api/v1/agents/summary", AGENT_HOST, &[("Authorization", &bearer)], b"");
+    passes(&way, &bytes, 200).await
+}
+
+async fn database(stage: &Stage) -> Report {
+    let to = stage.platform.inbound("data/postgresql", 5432);
+    let way = mutual(stage, to, "application", "notification-service");
+    let mut report = sent(&way, b"(PostgreSQL start-up message)");
+    let opened = Wire::open(&way).await;
+    report.held = match opened {
+        // TLS 1.3 lets a client speak before the server has judged it: the close comes on the first read.
+        Ok(mut wire) => wire.send(&[0, 0, 0, 8, 4, 210, 22, 47]).await.is_err() || wire.closed(Duration::from_secs(5)).await,
+        Err(_) => true,
+    };
+    let record = stage.platform.latest_connection(to).await;
+    let text = |name: &str| record.as_ref().and_then(|it| it.get(name)?.as_str().map(str::to_owned)).unwrap_or_default();
+    report.layer = text("layer");
+    report.rule = text("rule");
+    report.place = text("place");
+    report.id = text("id");
+    report.held &= report.layer == "mesh" && report.rule.contains("default deny");
+    report.saw = "connection closed".into();
+    report.wanted = "closed by mesh, default deny".into();
+    report
+}
+
+async fn egress(stage: &Stage) -> Report {
+    let way = clear(stage.platform.outbound("application/llm-agent-service"));
+    let bytes = request("GET", "/exfiltrate", "attacker.example", &[], b"");
+    refuses(stage, &way, &bytes, Expect::refused(502, "route", "registry-only")).await
+}

@@ -1,0 +1,33 @@
+//! `ringwall explain`: why a call was let through or refused, layer by layer.
+//!
+//! In: a record of the running wall, or a call that is described. Out: one line a layer, and the rule's place.
+
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// A recorded call for people.
+pub fn text(record: &Value) -> String {
+    let field = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or("-");
+    let mut text = String::new();
+    if record.get("layers").is_none() {
+        let _ = writeln!(text, "connection {} at {}", field("id"), field("start_time"));
+        let _ = writeln!(text, "  from {} ({}) to {} {}", field("peer"), field("peer_principal"), field("role"), field("workload"));
+        let _ = writeln!(text, "  server name {}, cluster {}", field("requested_server_name"), field("upstream_cluster"));
+        let _ = writeln!(text, "  refused by {}", field("refused_by"));
+        let _ = writeln!(text, "  {}", field("failure"));
+        return text;
+    }
+    let _ = writeln!(text, "call {} at {}", field("id"), field("time"));
+    let _ = writeln!(text, "  {} {}{} → {}", field("method"), field("authority"), field("target"), record["status"]);
+    let _ = writeln!(text, "  at {} {} ({}), from {} ({}), client {}", field("role"), field("workload"), field("local"),
+        field("peer"), field("principal"), field("client"));
+    for step in record.get("layers").and_then(Value::as_array).into_iter().flatten() {
+        let part = |name: &str| step.get(name).and_then(Value::as_str).unwrap_or("-");
+        let _ = writeln!(text, "  {:<9} {:<7} {}", part("layer"), part("verdict"), part("rule"));
+    }
+    let _ = writeln!(text, "  details   {}", field("details"));
+    if !field("place").is_empty() {
+        let _ = writeln!(text, "  rule at   {}", field("place"));
+    }
+    text
+}

@@ -1,0 +1,268 @@
+//! A running platform: the World in force, the engine that serves it, and everything that follows them.
+//!
+//! In: manifests, settings. Out: listeners that answer, until it is dropped. Everything that it starts ends with it.
+//! Start reading at [`Platform::start`].
+
+pub mod apps;
+pub mod certificates;
+pub mod commands;
+mod dial;
+pub mod force;
+pub mod logs;
+mod outside;
+mod page;
+mod reload;
+pub use reload::lower;
+pub mod subject;
+pub mod table;
+mod upstream;
+
+use crate::demo::provider::Provider;
+use apps::Apps;
+use arc_swap::ArcSwap;
+use certificates::{Authorities, EdgeCertificate};
+use dial::LoopbackDial;
+use force::{Current, InForce};
+use ringwall_control::binds::Binds;
+use ringwall_control::facts::{FactsKeeper, now};
+use ringwall_control::history::History;
+use ringwall_control::settings::Settings;
+use ringwall_control::source::Input;
+use ringwall_control::state::StateDir;
+use ringwall_dataplane::page::ProxyHeader;
+use ringwall_dataplane::{Engine, ListenerId, Shared};
+use ringwall_manifest::world::StandIn;
+use ringwall_model::{Event, Listener, Millis, Question, Role, Timestamp};
+use ringwall_telemetry::{Names, Telemetry};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How a platform is to run.
+pub struct Options {
+    /// What becomes of workloads that the manifests only name.
+    pub stand_in: StandIn,
+    /// Process settings.
+    pub settings: Settings,
+    /// Where state is kept; `None` keeps it in memory.
+    pub state: Option<StateDir>,
+    /// Whether the edge stands behind a balancer that speaks the PROXY protocol.
+    pub proxy_header: ProxyHeader,
+    /// Who has the first World taken.
+    pub author: String,
+    /// Revision of the manifests' folder.
+    pub revision: Option<String>,
+}
+
+/// Why a platform did not come up, or a World was not taken: text for people, findings included.
+#[derive(Debug)]
+pub struct NotUp(pub String);
+
+/// A running platform.
+pub struct Platform {
+    options: Options,
+    force: Arc<InForce>,
+    engine: Mutex<Option<Engine>>,
+    telemetry: Arc<Telemetry>,
+    /// Folder of the ring of decisions.
+    traces: std::path::PathBuf,
+    authorities: Authorities,
+    provider: Arc<Provider>,
+    binds: Arc<Binds>,
+    apps: Apps,
+    live: Mutex<Live>,
+}
+
+/// What changes when a World is taken.
+struct Live {
+    /// Served listeners by socket address.
+    served: BTreeMap<SocketAddr, (ListenerId, Listener)>,
+    /// Workload addresses and ports whose application was started.
+    started: BTreeMap<(std::net::IpAddr, u16), SocketAddr>,
+    /// The edge's certificates.
+    edge: Vec<EdgeCertificate>,
+    /// Why some server has none.
+    missing: Vec<String>,
+    /// When certificates are made anew.
+    due: Timestamp,
+    history: History,
+    inputs: Vec<Input>,
+    /// Findings of the World in force, rendered.
+    findings: String,
+}
+
+impl Platform {
+    /// Brings a platform up.
+    ///
+    /// # Errors
+    /// [`NotUp`] says what is wrong, with file, line and column where it is a manifest.
+    pub fn start(inputs: Vec<Input>, options: Options) -> Result<Arc<Self>, NotUp> {
+        let (history, authorities) = open_state(&options)?;
+        let provider = Arc::new(Provider::new(ISSUER, PROVIDER_BASE).map_err(NotUp)?);
+        let binds = Arc::new(Binds::choose(u16::try_from(outside::dice() & 0xffff).unwrap_or_default()));
+        let current = Arc::new(ArcSwap::from_pointee(Current::default()));
+        let facts = Arc::new(keeper(&options, &current, &binds, &provider));
+        let force = Arc::new(InForce::new(current, facts, binds.clone(), options.proxy_header));
+        restore_blocks(&options, &force)?;
+        let traces = match &options.state {
+            Some(state) => state.file("traces"),
+            None => std::env::temp_dir().join(format!("ringwall-{}-{:016x}", std::process::id(), outside::dice())),
+        };
+        let telemetry = Arc::new(open_telemetry(&options, &traces)?);
+        let dial = Arc::new(LoopbackDial { binds: binds.clone() });
+        let sink = Arc::new(Sink { telemetry: telemetry.clone(), force: force.clone() });
+        let shared = Arc::new(Shared::new(force.clone(), dial, sink));
+        let engine = Engine::start(workers(&options.settings), shared).map_err(|error| NotUp(error.to_string()))?;
+        let apps = Apps::start().map_err(|error| NotUp(format!("applications: {error}")))?;
+        let platform = Arc::new(Self {
+            options,
+            force,
+            engine: Mutex::new(Some(engine)),
+            telemetry,
+            traces,
+            authorities,
+            provider,
+            binds,
+            apps,
+            live: Mutex::new(Live {
+                served: BTreeMap::new(),
+                started: BTreeMap::new(),
+                edge: Vec::new(),
+                missing: Vec::new(),
+                due: now(),
+                history,
+                inputs: Vec::new(),
+                findings: String::new(),
+            }),
+        });
+        let (author, revision) = (platform.options.author.clone(), platform.options.revision.clone());
+        platform.take(inputs, &author, revision)?;
+        Ok(platform)
+    }
+
+    /// The World in force.
+    pub fn world(&self) -> Arc<Current> {
+        self.force.current.load_full()
+    }
+
+    /// Ends: accepts nothing more, lets requests finish, and cuts what is left after the deadline.
+    pub fn drain(&self, deadline: Millis) -> usize {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
+        engine.map_or(0, |engine| engine.drain(deadline.duration()))
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        self.drain(Millis(0));
+        if self.options.state.is_none() {
+            // A run without a state folder leaves nothing behind.
+            std::fs::remove_dir_all(&self.traces).unwrap_or_default();
+        }
+    }
+}
+
+/// The issuer that the built-in identity provider speaks for.
+const ISSUER: &str = "https://keycloak.platform.local/realms/platform";
+/// Where its documents are, inside the mesh.
+const PROVIDER_BASE: &str = "http://keycloak.infrastructure.svc.cluster.local:8080/realms/platform";
+
+fn open_state(options: &Options) -> Result<(History, Authorities), NotUp> {
+    let told = |error: ringwall_control::state::StateError| NotUp(error.to_string());
+    let history = History::open(options.state.clone()).map_err(told)?;
+    let svid_lifetime = Millis(options.settings.number("svid_lifetime"));
+    let authorities = Authorities::open(options.state.as_ref(), svid_lifetime, now()).map_err(NotUp)?;
+    Ok((history, authorities))
+}
+
+fn keeper(options: &Options, current: &Arc<ArcSwap<Current>>, binds: &Arc<Binds>, provider: &Arc<Provider>) -> FactsKeeper {
+    let resolve = Arc::new(dial::MeshResolve { current: current.clone(), binds: binds.clone() });
+    let keeper = FactsKeeper::new(resolve, Millis(options.settings.number("facts_cooldown")));
+    if options.stand_in == StandIn::Nothing {
+        return keeper;
+    }
+    let provider = provider.clone();
+    keeper.with_stand_in(Box::new(move |question| {
+        let document = match question {
+            Question::Keys { .. } => provider.key_set(),
+            Question::Discovery { issuer, .. } => serde_json::json!({
+                "issuer": &**issuer, "jwks_uri": format!("{issuer}/protocol/openid-connect/certs"),
+            }),
+        };
+        Some(document.to_string().into_bytes())
+    }))
+}
+
+fn restore_blocks(options: &Options, force: &InForce) -> Result<(), NotUp> {
+    let Some(state) = &options.state else { return Ok(()) };
+    let bytes = state.read(commands::BLOCKS_FILE).map_err(|error| NotUp(error.to_string()))?;
+    let Some(bytes) = bytes else { return Ok(()) };
+    let blocks = serde_json::from_slice(&bytes)
+        .map_err(|error| NotUp(format!("`{}` cannot be read: {error}", state.file(commands::BLOCKS_FILE).display())))?;
+    force.blocks.restore(blocks, now());
+    Ok(())
+}
+
+fn open_telemetry(options: &Options, folder: &std::path::Path) -> Result<Telemetry, NotUp> {
+    let access: Box<dyn std::io::Write + Send> = match options.settings.text("access_log") {
+        "stdout" => Box::new(std::io::stdout()),
+        "file" => match &options.state {
+            Some(state) => Box::new(append(&state.file("access.log"))?),
+            None => Box::new(std::io::sink()),
+        },
+        _ => Box::new(std::io::sink()),
+    };
+    let flow: Box<dyn std::io::Write + Send> = match &options.state {
+        Some(state) => Box::new(append(&state.file("flow.log"))?),
+        None => Box::new(std::io::sink()),
+    };
+    let bytes = options.settings.number("trace_records").saturating_mul(2048);
+    let output =
+        ringwall_telemetry::Output { access, flow, decisions: Some((folder.to_owned(), bytes)), lines_per_second: 100_000 };
+    Telemetry::start(output).map_err(|error| NotUp(format!("logs: {error}")))
+}
+
+fn append(path: &std::path::Path) -> Result<std::fs::File, NotUp> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    opened.map_err(|error| NotUp(format!("`{}`: {error}", path.display())))
+}
+
+/// One data plane thread a core, unless a number is set.
+pub fn workers(settings: &Settings) -> usize {
+    match settings.number("workers") {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        set => usize::try_from(set).unwrap_or(1),
+    }
+}
+
+/// Hands events to telemetry with the names of the World in force.
+struct Sink {
+    telemetry: Arc<Telemetry>,
+    force: Arc<InForce>,
+}
+
+impl ringwall_dataplane::EventSink for Sink {
+    fn tell(&self, event: Event) {
+        let current = self.force.current.load();
+        let names = Names { rules: &current.world.rules, inventory: &current.world.inventory };
+        self.telemetry.tell(&event, &names);
+    }
+}
+
+impl Current {
+    /// A listener of that role at that workload (`namespace/name`), with its manifest port if one is named.
+    pub fn listener(&self, role: Role, workload: &str, port: Option<u16>) -> Option<&Listener> {
+        self.bound.values().find(|listener| {
+            let owner = self.world.inventory.workload(listener.workload);
+            listener.role == role
+                && listener.target.is_none()
+                && port.is_none_or(|port| listener.address.port() == port)
+                && owner.is_some_and(|owner| owner.full_name() == workload)
+        })
+    }
+}

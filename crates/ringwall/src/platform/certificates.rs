@@ -1,0 +1,198 @@
+//! Makes and keeps certificates: SVIDs of all identities, and the edge's from Certificate resources and Secrets. A new
+//! set replaces the old one whole; handshakes that have begun end with the old one.
+//!
+//! In: a World, an authority, the time. Out: the engine's credentials. Never: a leaf key on disk.
+
+use ringwall_dataplane::tls::{Credentials, Identity, ServerCredential, provider};
+use ringwall_manifest::World;
+use ringwall_model::{Millis, SpiffeId, Timestamp};
+use ringwall_pki::authority::{Authority, Issued, self_signed};
+use ringwall_pki::plan::{Reach, Source};
+use ringwall_pki::profile::Validity;
+use ringwall_pki::{Bundle, Bundles};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::sync::Arc;
+
+/// The authorities of one process: one for the mesh, one in the stead of public issuers.
+pub struct Authorities {
+    /// Signs SVIDs.
+    pub mesh: Authority,
+    /// Signs edge certificates where the real issuer is not asked.
+    pub edge: Authority,
+    /// Lifetime of an SVID.
+    pub svid_lifetime: Millis,
+}
+
+/// One set of credentials and what there is to say of it.
+pub struct Set {
+    /// For the engine.
+    pub credentials: Credentials,
+    /// When the next certificate of the set is due.
+    pub due: Timestamp,
+    /// Each edge certificate: Secret, validity, serial, who signed it.
+    pub edge: Vec<EdgeCertificate>,
+    /// Why a server of the edge has no certificate.
+    pub missing: Vec<String>,
+}
+
+/// One certificate of the edge.
+#[derive(Clone, Debug)]
+pub struct EdgeCertificate {
+    /// Name of the Secret, `namespace/name`.
+    pub secret: String,
+    /// From when and until when it holds.
+    pub validity: Validity,
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// Who signed it, for people.
+    pub signed: String,
+}
+
+impl Authorities {
+    /// Makes a whole new set for a World.
+    ///
+    /// # Errors
+    /// A sentence that names the certificate that could not be made.
+    pub fn make(&self, world: &World, reach: Reach, now: Timestamp) -> Result<Set, String> {
+        let mut credentials = Credentials::default();
+        credentials.bundles = Arc::new(self.bundles(world)?);
+        let mut due = now.plus(self.svid_lifetime);
+        for workload in world.inventory.workloads.iter().filter(|workload| workload.in_mesh) {
+            let identity = &workload.identity;
+            if !credentials.identities.contains_key(identity) {
+                let issued = self.svid(identity, now)?;
+                // Renewed at half its life, give or take a tenth, so that workloads do not all come at once.
+                due = due.min(ringwall_pki::renewal::of_svid(issued.validity, super::outside::dice()));
+                credentials.identities.insert(identity.clone(), Identity { key: certified(issued)? });
+            }
+        }
+        let mut set = Set { credentials, due, edge: Vec::new(), missing: Vec::new() };
+        self.secrets(world, &mut set)?;
+        self.edge(world, reach, now, &mut set)?;
+        Ok(set)
+    }
+
+    /// An SVID.
+    ///
+    /// # Errors
+    /// A sentence that names it.
+    pub fn svid(&self, identity: &SpiffeId, now: Timestamp) -> Result<Issued, String> {
+        self.mesh.issue(identity, self.svid_lifetime, now).map_err(|error| format!("{identity}: {error}"))
+    }
+
+    fn bundles(&self, world: &World) -> Result<Bundles, String> {
+        let bundle = Bundle::new([self.mesh.root().clone()]).map_err(|_| "the mesh root cannot be trusted".to_owned())?;
+        Ok(Bundles::of(&world.inventory.trust_domain, bundle))
+    }
+
+    /// Key pairs that the manifests bring themselves.
+    fn secrets(&self, world: &World, set: &mut Set) -> Result<(), String> {
+        for ((namespace, name), secret) in &world.secrets {
+            let Some((chain, key)) = secret.key_pair() else { continue };
+            let full = format!("{namespace}/{name}");
+            let told = |what: &str| format!("Secret {full}: {what}");
+            let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.reveal()).filter_map(Result::ok).collect();
+            let key = PrivateKeyDer::from_pem_slice(key.reveal()).map_err(|_| told("`tls.key` is no private key in PEM"))?;
+            let key = CertifiedKey::from_der(chain, key, provider()).map_err(|error| told(&error.to_string()))?;
+            let credential = ServerCredential { key: Arc::new(key), client_authorities: None };
+            set.credentials.servers.insert(full.into(), credential);
+        }
+        Ok(())
+    }
+
+    /// Certificates that Certificate resources ask for.
+    fn edge(&self, world: &World, reach: Reach, now: Timestamp, set: &mut Set) -> Result<(), String> {
+        let plan = &world.certificates;
+        for certificate in plan.order().into_iter().filter_map(|index| plan.certificates.get(index)) {
+            let secret = format!("{}/{}", certificate.namespace, certificate.secret);
+            if set.credentials.servers.contains_key(secret.as_str()) {
+                continue;
+            }
+            let told = |error: String| format!("Certificate {}: {error}", certificate.full_name());
+            let (issued, signed) = match plan.source(certificate, reach) {
+                Source::SelfSigned => {
+                    let issued = self_signed(&certificate.request(), now).map_err(|error| told(error.to_string()))?;
+                    (issued, "itself".to_owned())
+                }
+                // A Secret with an authority in it is a real signer only when the manifests bring it.
+                Source::Secret(..) | Source::StandIn { .. } => {
+                    let issued = self.edge.issue_names(&certificate.request(), now).map_err(|error| told(error.to_string()))?;
+                    (issued, "the embedded authority".to_owned())
+                }
+                Source::Pending { why } => {
+                    set.missing.push(told(why));
+                    continue;
+                }
+            };
+            let validity = issued.validity;
+            set.due = set.due.min(ringwall_pki::renewal::of_certificate(validity, certificate.renew_before));
+            let serial = issued.serial.iter().map(|byte| format!("{byte:02x}")).collect();
+            set.edge.push(EdgeCertificate { secret: secret.clone(), validity, serial, signed });
+            let credential = ServerCredential { key: certified(issued)?, client_authorities: None };
+            set.credentials.servers.insert(secret.into(), credential);
+        }
+        Ok(())
+    }
+}
+
+fn certified(issued: Issued) -> Result<Arc<CertifiedKey>, String> {
+    CertifiedKey::from_der(issued.chain, issued.key, provider()).map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// Where the authorities are kept in the state folder.
+const FILE: &str = "authorities.json";
+
+impl Authorities {
+    /// The authorities of a state folder, made when it has none; in memory without a folder.
+    ///
+    /// # Errors
+    /// A sentence that names what cannot be read or made.
+    pub fn open(
+        state: Option<&ringwall_control::state::StateDir>,
+        svid_lifetime: Millis,
+        now: Timestamp,
+    ) -> Result<Self, String> {
+        let bytes = match state {
+            Some(state) => state.read(FILE).map_err(|error| error.to_string())?,
+            None => None,
+        };
+        if let Some(bytes) = bytes {
+            return Self::read(&bytes, svid_lifetime, now).map_err(|error| format!("`{FILE}` in the state folder: {error}"));
+        }
+        let make = |name| Authority::generate(name, ringwall_pki::profile::Constraints::Unconstrained, now);
+        let told = |error: ringwall_pki::PkiError| error.to_string();
+        let made = Self { mesh: make("mesh").map_err(told)?, edge: make("edge").map_err(told)?, svid_lifetime };
+        if let Some(state) = state {
+            let stored = serde_json::json!({ "mesh": text(&made.mesh), "edge": text(&made.edge) });
+            state.write(FILE, stored.to_string().as_bytes()).map_err(|error| error.to_string())?;
+        }
+        Ok(made)
+    }
+
+    fn read(bytes: &[u8], svid_lifetime: Millis, now: Timestamp) -> Result<Self, String> {
+        let stored: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let load = |name: &str| {
+            let one = stored.get(name).ok_or_else(|| format!("no `{name}`"))?;
+            let field = |key: &str| one.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+            let stored = ringwall_pki::Stored {
+                root_certificate: field("root_certificate").ok_or("no root certificate")?,
+                root_key: field("root_key"),
+                intermediate_certificate: field("intermediate_certificate").ok_or("no intermediate certificate")?,
+                intermediate_key: field("intermediate_key").ok_or("no intermediate key")?,
+            };
+            let constraints = ringwall_pki::profile::Constraints::Unconstrained;
+            Authority::load(&stored, constraints, now).map_err(|error| error.to_string())
+        };
+        Ok(Self { mesh: load("mesh")?, edge: load("edge")?, svid_lifetime })
+    }
+}
+
+fn text(authority: &Authority) -> serde_json::Value {
+    let stored = authority.stored();
+    serde_json::json!({
+        "root_certificate": stored.root_certificate, "root_key": stored.root_key,
+        "intermediate_certificate": stored.intermediate_certificate, "intermediate_key": stored.intermediate_key,
+    })
+}

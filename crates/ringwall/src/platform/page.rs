@@ -1,0 +1,228 @@
+//! The door between the data plane and the page: asks `wall`, and says its answers in the data plane's words.
+//!
+//! In: connections and calls of the engine. Out: what the World in force says of them. Never: a decision of its own.
+
+use super::force::InForce;
+use super::outside::Live;
+use ringwall_dataplane::message::Body;
+use ringwall_dataplane::page::{
+    Admitted, Arrival, ClientCertificate, Floor, Labels, Local, Opening, Outcome, Page, ProxyHeader, Reading, Refused,
+    Server, Upstream,
+};
+use ringwall_mesh::Mode;
+use ringwall_mesh::route::{TlsMode, TlsVersion};
+use ringwall_model::{Call, Decision, Layer, Listener, Millis, Peer, Protocol, Reason, Role, WorkloadId};
+use ringwall_shield::judge::{Followed, State};
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The largest request body that the engine takes at all.
+const BODY_LIMIT: u64 = 1 << 30;
+
+impl Page for InForce {
+    fn arrive(&self, listener: &Listener, peer: SocketAddr) -> Arrival {
+        let required = matches!(listener.role, Role::Edge) && self.proxy_header == ProxyHeader::Required;
+        let admitted = |guard: Option<Box<dyn Any>>| Arrival::Admit {
+            guard,
+            proxy_header: if required { ProxyHeader::Required } else { ProxyHeader::Absent },
+        };
+        if listener.role != Role::Edge || required {
+            return admitted(None);
+        }
+        self.arrive_behind(listener, peer)
+    }
+
+    fn arrive_behind(&self, listener: &Listener, peer: SocketAddr) -> Arrival {
+        let Some((current, listener)) = self.at(listener) else { return gone() };
+        let world = &current.world;
+        let facts = self.shield_facts.load();
+        let state = State { facts: &facts, blocks: &self.blocks, now: ringwall_control::facts::now() };
+        let followed = if listener.protocol.is_http() { Followed::ByCalls } else { Followed::ByBytes };
+        let peer = Peer { address: peer, tls: None };
+        let verdict =
+            ringwall_shield::judge::connection(&world.shield, listener.workload, listener.address, &peer, followed, state);
+        if let Decision::Refuse { because, .. } = verdict.judgement.decision {
+            let delay = verdict.judgement.delay.unwrap_or_default();
+            return Arrival::Refuse { layer: Layer::Shield, because, delay, guard: None };
+        }
+        match self.connections.open(&verdict.holds) {
+            Ok(open) => Arrival::Admit { guard: Some(Box::new(open)), proxy_header: ProxyHeader::Absent },
+            Err(over) => Arrival::Refuse {
+                layer: Layer::Shield,
+                because: over.because,
+                delay: over.delay,
+                guard: Some(Box::new(over)),
+            },
+        }
+    }
+
+    fn opening(&self, listener: &Listener) -> Opening {
+        // A listener that is served no longer refuses at the next step; until then it speaks TLS and shows nothing.
+        let Some((current, listener)) = self.at(listener) else { return Opening::Named };
+        let world = &current.world;
+        match listener.role {
+            // A client that opens TLS itself: its server name says where it goes.
+            Role::Outbound if listener.protocol == Protocol::Tls => Opening::Named,
+            Role::Outbound => Opening::Clear,
+            Role::Edge | Role::Egress => self.gateway_opening(world, &listener),
+            Role::Inbound | Role::Gateway => {
+                let Some(workload) = world.inventory.workload(listener.workload).filter(|it| it.in_mesh) else {
+                    return Opening::Clear;
+                };
+                let identity = workload.identity.clone();
+                match world.mesh.mtls(listener.workload, listener.address.port()) {
+                    Mode::Strict => Opening::Strict { identity },
+                    Mode::Permissive => Opening::Permissive { identity },
+                    Mode::Disable => Opening::Clear,
+                }
+            }
+        }
+    }
+
+    fn server(&self, listener: &Listener, server_name: Option<&str>) -> Server {
+        let Some((current, listener)) = self.at(listener) else { return Server::Unknown };
+        let world = &current.world;
+        if listener.role == Role::Outbound {
+            return Server::PassThrough;
+        }
+        let Some(server) = world.routes.server(listener.workload, listener.address.port(), server_name) else {
+            return Server::Unknown;
+        };
+        let Some(tls) = &server.tls else { return Server::Unknown };
+        let client = match tls.mode {
+            TlsMode::Passthrough | TlsMode::AutoPassthrough => return Server::PassThrough,
+            TlsMode::Simple => ClientCertificate::NotAsked,
+            // A certificate that need not be there proves nothing; the engine knows asked or not asked.
+            TlsMode::OptionalMutual => ClientCertificate::NotAsked,
+            TlsMode::Mutual | TlsMode::IstioMutual => ClientCertificate::Required,
+        };
+        let Some(credential) = self.credential_name(world, listener.workload, tls) else { return Server::Unknown };
+        let floor = if tls.min >= TlsVersion::V13 { Floor::Tls13 } else { Floor::Tls12 };
+        Server::Terminate { credential, floor, client }
+    }
+
+    fn reading(&self, listener: &Listener) -> Reading {
+        Reading { settings: self.head_settings(listener), body_limit: BODY_LIMIT }
+    }
+
+    fn request<'a>(&'a self, listener: &'a Listener, call: &'a mut Call, body: &'a mut Body) -> Local<'a, Outcome> {
+        Box::pin(async move {
+            let Some((current, listener)) = self.at(listener) else { return withdrawn() };
+            let facts = self.shield_facts.load_full();
+            let live = Live::new(self, call.id, &facts, body);
+            match ringwall_wall::request(&current.world, &listener, call, &live).await {
+                ringwall_wall::Outcome::Admitted(admitted) => self.admit(&current.world, &listener, *admitted),
+                ringwall_wall::Outcome::Refused(refused) => Outcome::Refused(Box::new(refuse(*refused))),
+            }
+        })
+    }
+
+    fn connection<'a>(
+        &'a self,
+        listener: &'a Listener,
+        peer: &'a Peer,
+    ) -> Local<'a, Result<Upstream, (Layer, Reason)>> {
+        Box::pin(async move {
+            let (current, listener) = self.at(listener).ok_or((Layer::Route, Reason::Builtin(WITHDRAWN)))?;
+            let dice = super::outside::dice();
+            let outcome = ringwall_wall::connection::connection(&current.world, &listener, peer, dice);
+            let way = outcome.way.ok_or(outcome.because)?;
+            self.connection_upstream(&current.world, &way).ok_or((Layer::Upstream, Reason::Builtin("upstream/unknown-destination")))
+        })
+    }
+
+    fn workload(&self, id: WorkloadId) -> Arc<str> {
+        let current = self.current.load();
+        current.world.inventory.workload(id).map_or_else(|| "unknown".into(), |it| it.full_name().into())
+    }
+}
+
+impl InForce {
+    /// How a gateway's port begins: in clear, by server name, or with the mesh's own certificates.
+    fn gateway_opening(&self, world: &ringwall_manifest::World, listener: &Listener) -> Opening {
+        let port = listener.address.port();
+        let servers = world.routes.servers(listener.workload).find(|(number, _)| *number == port).map(|(_, servers)| servers);
+        let mode = servers.and_then(|servers| servers.first()).and_then(|server| server.tls.as_ref()).map(|tls| tls.mode);
+        match (mode, world.inventory.workload(listener.workload)) {
+            (Some(TlsMode::IstioMutual), Some(workload)) => Opening::Strict { identity: workload.identity.clone() },
+            (None, _) => Opening::Clear,
+            (Some(_), _) => Opening::Named,
+        }
+    }
+
+    fn admit(
+        &self,
+        world: &ringwall_manifest::World,
+        listener: &Listener,
+        admitted: ringwall_wall::Admitted,
+    ) -> Outcome {
+        let labels = labels(&admitted.labels, &admitted.caller);
+        let Some(upstream) = self.upstream(world, listener, &admitted.hop) else {
+            let reply = ringwall_model::Reply::Http { status: 503, fields: Vec::new(), body: bytes::Bytes::new() };
+            return Outcome::Refused(Box::new(Refused {
+                reply,
+                because: Some((Layer::Upstream, Reason::Builtin("upstream/unknown-destination"))),
+                details: "cluster_not_found".into(),
+                flag: "NC",
+                edits: admitted.response_edits,
+                labels,
+                trace: admitted.trace,
+            }));
+        };
+        Outcome::Admitted(Box::new(Admitted {
+            upstream,
+            response_edits: admitted.response_edits,
+            body_limit: admitted.body_limit,
+            delay: admitted.delay.filter(|delay| *delay > Millis(0)),
+            labels,
+            trace: admitted.trace,
+            state: None,
+        }))
+    }
+}
+
+/// The rule by which a listener that the World in force does not have refuses.
+const WITHDRAWN: &str = "route/listener-withdrawn";
+
+fn gone() -> Arrival {
+    let because = Reason::Builtin(WITHDRAWN);
+    Arrival::Refuse { layer: Layer::Route, because, delay: Millis(0), guard: None }
+}
+
+fn withdrawn() -> Outcome {
+    Outcome::Refused(Box::new(Refused {
+        reply: ringwall_model::Reply::text(404, "this listener was withdrawn"),
+        because: Some((Layer::Route, Reason::Builtin(WITHDRAWN))),
+        details: "listener_withdrawn".into(),
+        flag: "NR",
+        edits: Vec::new(),
+        labels: Labels::default(),
+        trace: ringwall_model::Trace::default(),
+    }))
+}
+
+fn refuse(refused: ringwall_wall::Refused) -> Refused {
+    let because = match refused.kind {
+        ringwall_wall::outcome::Kind::Refusal => Some((refused.layer, refused.because)),
+        ringwall_wall::outcome::Kind::Answer => None,
+    };
+    Refused {
+        labels: labels(&refused.labels, &refused.caller),
+        trace: refused.trace,
+        reply: refused.reply,
+        because,
+        details: refused.details,
+        flag: if refused.flag.is_empty() { "-" } else { refused.flag },
+        edits: refused.response_edits,
+    }
+}
+
+fn labels(labels: &ringwall_wall::Labels, caller: &ringwall_model::Caller) -> Labels {
+    let consumer: Arc<str> = caller.consumer.as_deref().unwrap_or_default().into();
+    Labels {
+        route: labels.gateway_route.clone().or_else(|| labels.route.clone()),
+        gateway: labels.gateway_service.clone().map(|service| (service, consumer)),
+        ..Labels::default()
+    }
+}
