@@ -5,6 +5,7 @@
 
 pub(crate) mod address;
 pub(crate) mod gate;
+mod look;
 pub(crate) mod pattern;
 pub(crate) mod phrases;
 pub(crate) mod read;
@@ -36,8 +37,10 @@ pub(crate) enum Operator {
     Xss,
     /// `@unconditionalMatch`; also `SecAction`.
     Always,
-    /// `@noMatch`.
+    /// `@noMatch`, `@rbl`.
     Never,
+    /// `@geoLookup`: whether the client's place is known; `GEO` was filled with it.
+    Geography,
     /// `@validateByteRange`: the bytes that are allowed.
     ByteRange(Box<[bool; 256]>),
     /// `@validateUrlEncoding`.

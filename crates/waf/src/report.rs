@@ -88,11 +88,13 @@ const SHOWN: usize = 256;
 
 pub(crate) fn render(waf: &Waf, state: &mut State) -> Report {
     let rules = &waf.rules;
-    let score = |name: &str| {
-        let slot = rules.slots.get(name).copied();
+    let score = |names: [&str; 2]| {
+        let slot = names.iter().find_map(|name| rules.slots.get(*name).copied());
         slot.map_or(0, |slot| state.number_of(state.slot(slot)))
     };
-    let (inbound, outbound) = (score("blocking_inbound_anomaly_score"), score("blocking_outbound_anomaly_score"));
+    // CRS 4 and CRS 3.
+    let inbound = score(["blocking_inbound_anomaly_score", "anomaly_score"]);
+    let outbound = score(["blocking_outbound_anomaly_score", "outbound_anomaly_score"]);
     let matched = state.matches.iter().filter_map(|held| one(rules, state, held)).collect();
     Report { matched, interruption: state.interruption.clone(), inbound, outbound }
 }

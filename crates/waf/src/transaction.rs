@@ -102,6 +102,15 @@ impl Transaction {
         }
     }
 
+    /// Says where the client is: members of `GEO`, such as `COUNTRY_CODE`. Before phase 1.
+    pub fn geography(&mut self, members: &[(&str, &str)]) {
+        let Some(state) = self.state.as_mut().filter(|_| self.waf.rules.use_of(Variable::Geo)) else { return };
+        for (name, value) in members {
+            let (name, value) = (state.texts.keep(name.as_bytes()), state.texts.keep(value.as_bytes()));
+            state.push(Variable::Geo, name, value);
+        }
+    }
+
     /// Takes the request's head; `fields` in order, repetitions kept.
     pub fn head<'a>(&mut self, head: &RequestHead<'_>, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
         if let Some(state) = &mut self.state {

@@ -59,7 +59,7 @@ impl Run<'_> {
         let old = self.state.slot(slot);
         let new = self.changed(old, change);
         if let (Change::Add(_), Value::Number(new)) = (change, new)
-            && self.rules.names.get(usize::from(slot)).is_some_and(|name| name.contains("anomaly_score"))
+            && self.rules.names.get(usize::from(slot)).is_some_and(|name| name.contains("anomaly_score_pl"))
         {
             self.state.added = self.state.added.saturating_add(new.saturating_sub(self.state.number_of(old)));
         }

@@ -11,6 +11,7 @@ use crate::rule::Link;
 use crate::state::Value;
 use crate::text::TextId;
 use crate::transform::Change;
+use crate::variable::Variable;
 
 /// `injection` of a text: asked for SQL, is SQL injection, asked for HTML, is cross-site scripting.
 const SQL_ASKED: u8 = 1;
@@ -72,6 +73,7 @@ impl Run<'_> {
             Operator::Xss => self.injection(text, HTML_ASKED, HTML_FOUND, libinjection::xss),
             Operator::Always => true,
             Operator::Never => false,
+            Operator::Geography => !self.state.list(Variable::Geo).is_empty(),
             Operator::ByteRange(allowed) => {
                 let bytes = self.state.texts.bytes(text);
                 self.state.spent += bytes.len() as u64 / 16;

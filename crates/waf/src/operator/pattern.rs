@@ -1,10 +1,11 @@
 //! `@rx`: regular expressions over bytes, in linear time.
 //!
 //! In: a pattern of PCRE as rules write it. Out: a compiled pattern, what a text must have for it to match, matches.
-//! Never: look-around, back-references, possessive meaning: a pattern that has one is a load error.
+//! Patterns with look-around or back-references go to `look`; none of CRS 4 does, three of CRS 3 do.
 //! Compiled with DOTALL and MULTILINE as ModSecurity does, bytes not characters.
 
 use super::gate::{self, Gate};
+use super::look::Look;
 use regex_automata::meta::{Cache, Config, Regex};
 use regex_automata::util::captures::Captures;
 use regex_automata::util::syntax;
@@ -16,6 +17,8 @@ use std::sync::OnceLock;
 pub(crate) struct Pattern {
     prepared: String,
     compiled: OnceLock<Option<Regex>>,
+    /// The pattern, when it looks around or back; then nothing else of this is used.
+    look: Option<Look>,
     /// What a text must have.
     pub gate: Gate,
     /// Literals, lower case, one of which a text must have; empty when nothing is known.
@@ -27,6 +30,7 @@ impl Clone for Pattern {
         Self {
             prepared: self.prepared.clone(),
             compiled: OnceLock::new(),
+            look: self.look.clone(),
             gate: self.gate.clone(),
             literals: self.literals.clone(),
         }
@@ -42,9 +46,21 @@ impl Pattern {
     /// Reads a pattern; the error says what is wrong with it.
     pub fn read(text: &str) -> Result<Self, String> {
         let prepared = prepare(text);
-        let hir = syntax::parse_with(&prepared, &options()).map_err(|error| reason(&prepared, &error.to_string()))?;
-        let (gate, literals) = gate::of(&hir);
-        Ok(Self { prepared, compiled: OnceLock::new(), gate, literals })
+        let (look, gate, literals) = match syntax::parse_with(&prepared, &options()) {
+            Ok(hir) => {
+                let (gate, literals) = gate::of(&hir);
+                (None, gate, literals)
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if !error.contains("look-around") && !error.contains("backreferences") {
+                    return Err(reason(&prepared, &error));
+                }
+                let look = Look::read(&prepared).map_err(|error| reason(&prepared, &error))?;
+                (Some(look), Gate::default(), Vec::new())
+            }
+        };
+        Ok(Self { prepared, compiled: OnceLock::new(), look, gate, literals })
     }
 
     fn regex(&self) -> Option<&Regex> {
@@ -61,11 +77,14 @@ impl Pattern {
 
     /// Compiles now. `false`: it is too large.
     pub fn warm(&self) -> bool {
-        self.regex().is_some()
+        self.look.is_some() || self.regex().is_some()
     }
 
     /// Where the pattern first matches.
     pub fn find(&self, cache: &mut Option<Box<Cache>>, text: &[u8]) -> Option<(usize, usize)> {
+        if let Some(look) = &self.look {
+            return look.groups(text).ok()?.into_iter().next().flatten();
+        }
         let regex = self.regex()?;
         let cache = cache.get_or_insert_with(|| Box::new(regex.create_cache()));
         let found = regex.search_with(cache, &Input::new(text))?;
@@ -74,6 +93,9 @@ impl Pattern {
 
     /// Whether the pattern matches. One that is too large to compile matches everything: fail closed.
     pub fn matches(&self, cache: &mut Option<Box<Cache>>, text: &[u8]) -> bool {
+        if let Some(look) = &self.look {
+            return look.matches(text);
+        }
         let Some(regex) = self.regex() else { return true };
         let cache = cache.get_or_insert_with(|| Box::new(regex.create_cache()));
         regex.search_half_with(cache, &Input::new(text).earliest(true)).is_some()
@@ -81,11 +103,17 @@ impl Pattern {
 
     /// Whether the pattern matches, without a cache at hand. For names, not for values.
     pub fn finds(&self, text: &[u8]) -> bool {
-        self.regex().is_none_or(|regex| regex.is_match(text))
+        match &self.look {
+            Some(look) => look.matches(text),
+            None => self.regex().is_none_or(|regex| regex.is_match(text)),
+        }
     }
 
     /// The groups of the first match, the whole match first; at most ten.
     pub fn groups(&self, cache: &mut Option<Box<Cache>>, text: &[u8]) -> Vec<Option<(usize, usize)>> {
+        if let Some(look) = &self.look {
+            return look.groups(text).unwrap_or_default();
+        }
         let Some(regex) = self.regex() else { return Vec::new() };
         let cache = cache.get_or_insert_with(|| Box::new(regex.create_cache()));
         let mut captures: Captures = regex.create_captures();
@@ -146,10 +174,31 @@ fn prepare(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
+            '{' if !class && !is_count(chars.clone()) => out.push_str("\\{"),
+            other if !other.is_ascii() => bytes(other, &mut out),
             other => out.push(other),
         }
     }
     out
+}
+
+/// Whether a repetition count such as `3,5}` follows.
+fn is_count(mut chars: std::iter::Peekable<std::str::Chars<'_>>) -> bool {
+    let digits = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
+        std::iter::from_fn(|| chars.next_if(char::is_ascii_digit)).count()
+    };
+    let least = digits(&mut chars);
+    if chars.next_if_eq(&',').is_some() {
+        digits(&mut chars);
+    }
+    least > 0 && chars.next() == Some('}')
+}
+
+/// A character beyond ASCII is the bytes of its UTF-8 form; in a class, each of them.
+fn bytes(c: char, out: &mut String) {
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        out.push_str(&format!("\\x{byte:02x}"));
+    }
 }
 
 fn escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, class: bool, out: &mut String) {
@@ -167,7 +216,7 @@ fn escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, class: bool, out
         Some('e') => out.push_str("\\x1b"),
         Some('Z') => out.push_str("\\z"),
         Some('0') => out.push_str("\\x00"),
-        Some(c) if !c.is_ascii() => out.push(c),
+        Some(c) if !c.is_ascii() => bytes(c, out),
         Some(c) => {
             out.push('\\');
             out.push(c);
@@ -193,6 +242,7 @@ mod tests {
         let found = |pattern: &str, text: &[u8]| Pattern::read(pattern).unwrap().finds(text);
         assert!(found(r"\x{ff}", b"\xff") && !found(r"\x{ff}", "ÿ".as_bytes()));
         assert!(found("^b$", b"a\nb\nc") && found("a.b", b"a\nb"));
-        assert!(Pattern::read("a(?=b)").is_err() && Pattern::read(r"(a)\1").is_err());
+        assert!(found("a{b}{2}", b"a{b}}") && found("[´]", "´".as_bytes()) && !found("a{2}", b"ab"));
+        assert!(found("a(?=b)", b"ab") && found(r"(a)\1", b"aa") && Pattern::read("(a").is_err());
     }
 }

@@ -26,6 +26,7 @@ enum Kind {
     Xss,
     Always,
     Never,
+    Geography,
     ByteRange,
     UrlEncoding,
     Utf8,
@@ -44,7 +45,7 @@ const NAMES: [(&str, Kind); 40] = [
     ("eq", Kind::Order(Order::Eq)),
     ("fuzzyHash", Kind::Rejected("fuzzy hashes need a library that is not part of Ringwall")),
     ("ge", Kind::Order(Order::Ge)),
-    ("geoLookup", Kind::Rejected("geography is the shield's: see `ShieldPolicy.spec.geography`")),
+    ("geoLookup", Kind::Geography),
     ("gsbLookup", Kind::Rejected("the service behind it was closed")),
     ("gt", Kind::Order(Order::Gt)),
     ("inspectFile", Kind::Rejected("it would run a program; Ringwall runs none")),
@@ -57,7 +58,8 @@ const NAMES: [(&str, Kind); 40] = [
     ("pm", Kind::Pm),
     ("pmf", Kind::PmFile),
     ("pmFromFile", Kind::PmFile),
-    ("rbl", Kind::Rejected("reputation is the shield's: see `ShieldPolicy.spec.reputation`")),
+    // Lists of addresses are the shield's; nothing is asked over the network while a request waits.
+    ("rbl", Kind::Never),
     ("rsub", Kind::Rejected("bodies are not rewritten")),
     ("rx", Kind::Rx),
     ("rxGlobal", Kind::RxGlobal),
@@ -139,6 +141,10 @@ fn operator(
         Kind::Xss => Operator::Xss,
         Kind::Always => Operator::Always,
         Kind::Never => Operator::Never,
+        Kind::Geography => {
+            lowering.note(Variable::Geo);
+            Operator::Geography
+        }
         Kind::ByteRange => Operator::ByteRange(
             validate::byte_range(argument).map_err(|part| fault(format!("`{part}` is not a range of bytes")))?,
         ),
@@ -161,11 +167,7 @@ fn pattern_of(
             return Ok(Operator::MadePattern(template));
         }
     }
-    let fault = |what: String| {
-        directive
-            .error(1, at, what)
-            .help("Ringwall matches in linear time: look-around and back-references do not exist")
-    };
+    let fault = |what: String| directive.error(1, at, what);
     Ok(Operator::Pattern(lowering.pattern(text).map_err(fault)?))
 }
 
