@@ -172,3 +172,6 @@ fn verdict(walk: Walk<'_>, judgement: Judgement, upstream: Option<Target>) -> Ve
         limits: walk.limits,
     }
 }
+
+#[cfg(test)]
+mod tests;
