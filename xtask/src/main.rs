@@ -1,1 +1,46 @@
-fn main() {}
+//! The commands of the workshop: `cargo xtask <command>`.
+//!
+//! In: the command line. Out: what must hold, said as it is found; the last lines are always the count. Start reading at
+//! [`ci`].
+
+mod bench;
+mod ci;
+mod coverage;
+mod run;
+mod suites;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  ci                              everything that must hold
+  tidy                            floors, sizes, names, waypoints
+  gen [--check]                   documents that are made from the code; --check fails when one is stale
+  conformance SUITE [--corpus DIR] one foreign suite: crs, istio-paths, libinjection, router; `all` runs each that is there
+  coverage DIR                    which manifest fields are enforced
+  bench NAME [ARGUMENT…]          a table of ratios beside the peers
+  parts                           installs the real parts that tests and benches use
+  fuzz-replay                     every fuzz target over its stored inputs
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let held = match words.as_slice() {
+        ["ci"] => ci::ci(),
+        ["tidy"] => tidy::command(),
+        ["gen", rest @ ..] => run::example("xtask", "gen", rest),
+        ["conformance", suite, rest @ ..] => suites::command(suite, rest),
+        ["coverage", rest @ ..] if !rest.is_empty() => coverage::command(rest),
+        ["bench", name, rest @ ..] => bench::command(name, rest),
+        ["parts"] => bench::parts(),
+        ["fuzz-replay"] => run::example("xtask", "fuzz_replay", &[]),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -22,6 +22,7 @@ pub mod authority;
 pub mod call;
 pub mod chunk;
 pub mod client;
+pub mod conformance;
 pub mod fault;
 pub mod fields;
 pub mod framing;

@@ -1,0 +1,205 @@
+//! What must hold for any bytes: no parser panics, and each keeps its law. Shared by libfuzzer and by `fuzz-replay`.
+
+use bytes::Bytes;
+use ringwall_head::read::{Progress, Scan};
+use ringwall_head::{Context, Limits, Normalization, Settings, chunk, client, h2, path, proxy_protocol, response};
+use ringwall_model::{BodyLength, Call, CallId, ClientOrigin, Fields, Peer, Scheme, Timestamp};
+
+/// All targets by name.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("access_format", access_format),
+    ("chunk", chunks),
+    ("head", head),
+    ("h2", streams),
+    ("key_set", key_set),
+    ("manifest", manifest),
+    ("path", paths),
+    ("proxy_protocol", proxy_header),
+    ("response", responses),
+    ("seclang", seclang),
+    ("token", token),
+    ("waf_body", waf_body),
+];
+
+fn context(settings: &Settings) -> Context<'_> {
+    Context {
+        id: CallId(1),
+        received: Timestamp(0),
+        scheme: Scheme::Http,
+        peer: Peer { address: ([192, 0, 2, 1], 5555).into(), tls: None },
+        origin: ClientOrigin::Peer,
+        local: ([10, 0, 0, 1], 80).into(),
+        settings,
+    }
+}
+
+/// A head that is not refused can be read in one way only; its end does not depend on the pieces it came in.
+fn head(bytes: &[u8]) {
+    let limits = Limits::default();
+    let whole = ringwall_head::read::head(bytes, &limits);
+    let mut scan = Scan::default();
+    let piecewise = (0..=bytes.len()).map(|end| scan.look(&bytes[..end], &limits)).find(|p| *p != Progress::Partial);
+    assert_eq!(piecewise.unwrap_or(Progress::Partial), whole);
+    let settings = Settings::default();
+    let call = ringwall_head::call(Bytes::copy_from_slice(bytes), context(&settings));
+    if call.faults.is_empty() {
+        one_reading(&call);
+    }
+}
+
+fn one_reading(call: &Call) {
+    let one = |name: &str| call.fields.all(name).count() <= 1;
+    assert!(one("host") && one("content-length") && one("transfer-encoding"));
+    let both = call.fields.first("content-length").is_some() && call.fields.first("transfer-encoding").is_some();
+    assert!(!both);
+    assert_eq!(call.body == BodyLength::Unknown, call.fields.first("transfer-encoding").is_some());
+    assert!(call.fields.iter().all(|field| !field.value.iter().any(|octet| matches!(octet, 0 | b'\r' | b'\n'))));
+    assert!(call.target.starts_with(b"/") || call.target.as_ref() == b"*");
+}
+
+/// The same for a stream: the first line is the pseudo-fields, each other one a field.
+fn streams(bytes: &[u8]) {
+    let mut lines = bytes.split(|octet| *octet == b'\n');
+    let mut pseudo = lines.next().unwrap_or_default().split(|octet| *octet == b' ').map(Bytes::copy_from_slice);
+    let pseudo = h2::Pseudo {
+        method: pseudo.next().unwrap_or_default(),
+        scheme: pseudo.next(),
+        authority: pseudo.next(),
+        path: pseudo.next(),
+    };
+    let mut fields = Fields::default();
+    for line in lines {
+        let mut parts = line.splitn(2, |octet| *octet == b'=').map(Bytes::copy_from_slice);
+        fields.push(parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    }
+    let settings = Settings::default();
+    let call = h2::call(pseudo, fields, h2::Stream::Open, context(&settings));
+    assert!(call.raw.head.starts_with(&call.raw.line));
+    assert!(!call.faults.is_empty() || call.fields.first("connection").is_none());
+}
+
+/// What is decoded does not depend on the pieces, and no content is made up.
+fn chunks(bytes: &[u8]) {
+    let decode = |step: usize| {
+        let (mut decoder, mut content, mut at, mut come) = (chunk::Decoder::default(), Vec::new(), 0, 0);
+        loop {
+            match decoder.next(&bytes[at..come]) {
+                Err(_) => return None,
+                Ok(chunk::Piece::End { trailers, .. }) => return Some((content, trailers)),
+                Ok(chunk::Piece::Content { framing, content: len }) => {
+                    assert!(framing + len > 0);
+                    content.extend_from_slice(&bytes[at + framing..at + framing + len]);
+                    at += framing + len;
+                }
+                Ok(chunk::Piece::Partial) if come == bytes.len() => return None,
+                Ok(chunk::Piece::Partial) => come = (come + step).min(bytes.len()),
+            }
+        }
+    };
+    let whole = decode(bytes.len().max(1));
+    assert_eq!(whole, decode(1));
+    assert_eq!(whole, decode(7));
+}
+
+/// A normal form has no dot segment, and what needs no change is not changed.
+fn paths(bytes: &[u8]) {
+    use Normalization::{Base, DecodeAndMergeSlashes, MergeSlashes, None};
+    for mode in [None, Base, MergeSlashes, DecodeAndMergeSlashes] {
+        let Ok(normal) = path::normalize(bytes, mode) else { continue };
+        if mode == None {
+            continue;
+        }
+        for segment in normal.split(|octet| *octet == b'/') {
+            let name = segment.split(|octet| *octet == b';').next().unwrap_or_default();
+            assert!(name != b"." && name != b"..");
+        }
+        if path::is_plain(bytes) {
+            assert_eq!(normal, bytes);
+        }
+    }
+    let kong = path::kong(bytes);
+    assert!(kong.starts_with(b"/") && !kong.windows(2).any(|two| two == b"//"));
+}
+
+fn proxy_header(bytes: &[u8]) {
+    if let proxy_protocol::Progress::Complete { len, .. } = proxy_protocol::read(bytes) {
+        assert!(len <= bytes.len());
+        assert_eq!(proxy_protocol::read(&bytes[..len]), proxy_protocol::read(bytes));
+    }
+    let mut fields = Fields::default();
+    fields.push("x-forwarded-for", bytes.to_vec());
+    let nearest = ringwall_model::Client { address: [192, 0, 2, 1].into(), origin: ClientOrigin::Peer };
+    let _ = client::derive(&fields, nearest, &ringwall_head::Trust::Gateway { proxies: 2 });
+}
+
+fn responses(bytes: &[u8]) {
+    if let Ok(read) = response::response(&Bytes::copy_from_slice(bytes), Limits::default()) {
+        let _ = ringwall_head::framing::response(b"GET", read.status, read.version, &read.fields);
+    }
+}
+
+fn token(bytes: &[u8]) {
+    if let Ok(token) = ringwall_token::Token::read(bytes) {
+        assert!(token.signed().len() < bytes.len());
+    }
+}
+
+fn key_set(bytes: &[u8]) {
+    if let Ok(set) = ringwall_token::JwkSet::read(bytes) {
+        let unsigned = b"eyJhbGciOiJub25lIn0.e30.";
+        let refused = ringwall_token::Token::read(unsigned).map_or(true, |token| set.verify(&token).is_err());
+        assert!(refused);
+    }
+}
+
+/// Any text becomes a World or findings; the same text the same ones.
+fn manifest(bytes: &[u8]) {
+    for name in ["fuzz.yaml", "fuzz.json", "fuzz.sh"] {
+        let inputs = [ringwall_manifest::Input { name, bytes }];
+        let options = ringwall_manifest::Options::default();
+        let (_, findings) = ringwall_manifest::lower(&inputs, &options);
+        let (_, again) = ringwall_manifest::lower(&inputs, &options);
+        assert_eq!(findings.len(), again.len());
+    }
+}
+
+fn access_format(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = ringwall_telemetry::Format::text(&text);
+    let _ = ringwall_telemetry::Format::json_text(&text);
+}
+
+/// Rules load as a whole or not at all.
+fn seclang(bytes: &[u8]) {
+    let mut bundle = ringwall_waf::Bundle::default();
+    bundle.add("fuzz.conf", bytes);
+    let _ = ringwall_waf::Waf::load(&bundle, &["fuzz.conf"]);
+}
+
+/// A body of each kind: the first byte chooses its media type.
+fn waf_body(bytes: &[u8]) {
+    use ringwall_waf::{Bundle, Fuel, Settings as Profile, Waf};
+    use std::sync::{Arc, OnceLock};
+    const RULES: &str = "SecRuleEngine On\nSecRequestBodyAccess On\n\
+        SecRule ARGS|ARGS_NAMES|FILES|REQUEST_BODY|XML:/* \"@contains attack\" \"id:1,phase:2,deny,status:403,t:none,t:urlDecodeUni,t:htmlEntityDecode,t:jsDecode\"\n";
+    static WAF: OnceLock<Arc<Waf>> = OnceLock::new();
+    let waf = WAF.get_or_init(|| {
+        let mut bundle = Bundle::default();
+        bundle.add("fuzz.conf", RULES);
+        Waf::load(&bundle, &["fuzz.conf"]).unwrap_or_else(|errors| panic!("{errors:?}"))
+    });
+    let kinds =
+        ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "application/json", "text/xml"];
+    let (first, body) = bytes.split_first().unwrap_or((&0, &[]));
+    let kind = kinds[usize::from(*first) % kinds.len()];
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+    let settings = Settings::default();
+    let call = ringwall_head::call(Bytes::from(head), context(&settings));
+    let profile = waf.profile(Profile::default()).unwrap_or_else(|error| panic!("{error}"));
+    let mut transaction = waf.begin(&profile, Timestamp(0));
+    transaction.call(&call);
+    let _ = transaction.phase1(Fuel(1_000_000));
+    let _ = transaction.request_body(body);
+    let _ = transaction.phase2(Fuel(10_000_000));
+    let _ = transaction.report();
+}

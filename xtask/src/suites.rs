@@ -1,0 +1,65 @@
+//! Foreign suites: each is an example of one package that prints its failures and closes with `N passed, N failed`.
+
+use crate::run;
+use std::path::{Path, PathBuf};
+
+/// One suite.
+pub struct Suite {
+    /// Its name.
+    pub name: &'static str,
+    /// The package whose example `conformance` runs it.
+    package: &'static str,
+    /// What it needs in the corpus.
+    needs: &'static str,
+}
+
+/// All suites.
+pub const SUITES: &[Suite] = &[
+    Suite { name: "crs", package: "ringwall-waf", needs: "crs/tests" },
+    Suite { name: "istio-paths", package: "xtask", needs: "istio/path-normalization.jsonl" },
+    Suite { name: "router", package: "xtask", needs: "router/cases.jsonl" },
+];
+
+/// `conformance SUITE [--corpus DIR]`
+pub fn command(name: &str, rest: &[&str]) -> bool {
+    let folder = match rest {
+        [] => None,
+        ["--corpus", folder] => Some(Path::new(*folder)),
+        _ => {
+            eprintln!("usage: cargo xtask conformance SUITE [--corpus DIR]");
+            return false;
+        }
+    };
+    if name == "all" {
+        return run_all(folder);
+    }
+    match SUITES.iter().find(|suite| suite.name == name) {
+        Some(suite) => run(suite, folder),
+        None => {
+            eprintln!("no suite `{name}`; there are: {}", SUITES.iter().map(|s| s.name).collect::<Vec<_>>().join(", "));
+            false
+        }
+    }
+}
+
+/// Runs every suite, also those after one that failed.
+pub fn run_all(folder: Option<&Path>) -> bool {
+    SUITES.iter().filter(|suite| !run(suite, folder)).count() == 0
+}
+
+/// Runs one suite; a suite without its corpus has not held.
+pub fn run(suite: &Suite, folder: Option<&Path>) -> bool {
+    let corpus = corpus(folder);
+    if !corpus.join(suite.needs).exists() {
+        println!("not run: {}: no {} in the corpus", suite.name, suite.needs);
+        return false;
+    }
+    println!("── conformance {}", suite.name);
+    run::example(suite.package, "conformance", &[suite.name, "--corpus", &corpus.to_string_lossy()])
+}
+
+/// The corpus: given, or named by `RINGWALL_CORPUS`, or beside the project.
+pub fn corpus(given: Option<&Path>) -> PathBuf {
+    let named = std::env::var_os("RINGWALL_CORPUS").map(PathBuf::from);
+    given.map(Path::to_path_buf).or(named).unwrap_or_else(|| run::root().join("../shared/corpus"))
+}
