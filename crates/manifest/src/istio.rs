@@ -5,6 +5,14 @@
 
 pub mod authorization_policy;
 pub mod codes_authorization;
+pub mod destination_rule;
+pub mod envoy_filter;
+pub mod gateway;
+pub mod mesh_config;
+pub mod networking;
 pub mod peer_authentication;
 pub mod request_authentication;
 mod selector;
+pub mod service_entry;
+pub mod sidecar;
+pub mod virtual_service;

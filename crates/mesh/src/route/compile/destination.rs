@@ -19,7 +19,7 @@ pub(super) fn targets(compiler: &mut Compiler<'_>, to: &[Weighted]) -> Vec<PlanT
 
 /// One destination with its service looked up.
 pub(super) fn target(compiler: &mut Compiler<'_>, to: &Destination, weight: u32, headers: &HeaderOps) -> PlanTarget {
-    let service = compiler.names.find(&to.host).copied();
+    let service = compiler.inventory.service_of(&to.host);
     let port = match service {
         Some(id) => to.port.or_else(|| only_port(compiler, id, to)),
         None => {
