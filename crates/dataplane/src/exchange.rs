@@ -25,6 +25,9 @@ pub(crate) enum Ends {
     Close,
 }
 
+/// The status of a response that is none: the page drops or resets the connection (the stream, in HTTP/2).
+pub(crate) const SILENCE: u16 = 0;
+
 /// Takes a call through the page and, if it was admitted, to its upstream.
 pub(crate) async fn run(conversation: &Rc<Conversation>, mut call: Call, mut body: Body) -> Response {
     let shared = &conversation.shared;
@@ -86,10 +89,10 @@ fn apply(edits: &[FieldEdit], fields: &mut Fields) {
     edits.iter().for_each(|edit| edit.apply(fields));
 }
 
-/// What the page says, as a response. Dropping and resetting are the codec's: a status of 0 says so.
+/// What the page says, as a response; dropping and resetting are the codec's.
 fn refuse(id: CallId, refused: Refused, mut record: Record) -> Response {
     record.refused(&refused);
-    let mut response = of_reply(id, refused.reply).unwrap_or_else(|| of_status(0));
+    let mut response = of_reply(id, refused.reply).unwrap_or_else(|| of_status(SILENCE));
     apply(&refused.edits, &mut response.fields);
     finish(response, record)
 }

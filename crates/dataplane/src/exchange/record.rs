@@ -218,6 +218,8 @@ impl Source for Recorded {
                 self.record.with_event(|event| event.sent = event.sent.saturating_add(length));
             }
             Some(Ok(Frame::Trailers(fields))) => {
+                // Nothing comes after trailers, and HTTP/2 does not ask whether something does.
+                self.record.went = Went::Whole;
                 let status = fields.first("grpc-status").cloned();
                 self.record.with_event(|event| {
                     status.into_iter().for_each(|status| event.response_fields.push("grpc-status", status));

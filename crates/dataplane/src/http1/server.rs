@@ -144,6 +144,9 @@ async fn one(session: &Shared, conversation: &Rc<Conversation>, raw: Bytes) -> A
         .await
     };
     let Some(mut response) = answered else { return After::Gone };
+    if response.status == exchange::SILENCE {
+        return After::Gone;
+    }
     if response.tunnel.is_some() && response.status == 101 {
         return tunnel(session, conversation, response, version).await;
     }

@@ -3,7 +3,7 @@
 use super::{OnThisThread, body, fields, header_map};
 use crate::exchange;
 use crate::link::Io;
-use crate::message::{Body, Response};
+use crate::message::{Body, BodyError, Response};
 use crate::worker::Conversation;
 use bytes::Bytes;
 use http::Request;
@@ -13,7 +13,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ringwall_head::h2::{Pseudo, Stream, call};
 use ringwall_model::Scheme;
-use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -47,7 +46,7 @@ pub(crate) async fn serve(io: Box<dyn Io>, conversation: Rc<Conversation>) {
     let _ = connection.await;
 }
 
-async fn one(conversation: Rc<Conversation>, request: Request<Incoming>) -> Result<http::Response<Body>, Infallible> {
+async fn one(conversation: Rc<Conversation>, request: Request<Incoming>) -> Result<http::Response<Body>, BodyError> {
     let reading = conversation.shared.page.reading(&conversation.listener);
     let (parts, incoming) = request.into_parts();
     let stream = if incoming.is_end_stream() { Stream::Ended } else { Stream::Open };
@@ -56,7 +55,8 @@ async fn one(conversation: Rc<Conversation>, request: Request<Incoming>) -> Resu
     let length = call.body;
     let body = body(incoming, length);
     let response = exchange::run(&conversation, call, body).await;
-    Ok(outgoing(response))
+    // An error makes hyper reset the stream.
+    if response.status == exchange::SILENCE { Err(BodyError::Closed) } else { Ok(outgoing(response)) }
 }
 
 /// hyper has put the pseudo-fields into a URI; this takes them apart again.

@@ -1,0 +1,135 @@
+//! HTTP/2 on either side, and gRPC's trailers across both.
+
+use super::rig::{Rig, TestPage};
+use super::upstream::Server;
+use at_hand::Frames;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use ringwall_dataplane::page::{Speaks, Upstream};
+use ringwall_model::{Version, WorkloadId};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+async fn client(address: SocketAddr) -> SendRequest<Full<Bytes>> {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn post(path: &str, body: &'static str) -> Request<Full<Bytes>> {
+    Request::post(format!("http://h{path}")).header("te", "trailers").body(Full::from(body)).unwrap()
+}
+
+/// Answers as gRPC does: what came, then the status in the trailers.
+async fn grpc_server() -> Upstream {
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = socket.accept().await.unwrap();
+            let serve = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), hyper::service::service_fn(grpc));
+            tokio::spawn(serve);
+        }
+    });
+    Upstream { speaks: Speaks::Http2, ..Upstream::plain("outbound|9000||grpc", address, WorkloadId(1)) }
+}
+
+async fn grpc(request: Request<Incoming>) -> Result<Response<Frames>, Infallible> {
+    assert_eq!(request.headers().get("te").map(|te| te.as_bytes()), Some(&b"trailers"[..]));
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", "0".parse().unwrap());
+    let frames = Frames::from([Frame::data(body), Frame::trailers(trailers)]);
+    Ok(Response::builder().header("content-type", "application/grpc").body(frames).unwrap())
+}
+
+/// A stream of frames at hand.
+mod at_hand {
+    use super::{Bytes, Frame, Infallible};
+    use std::collections::VecDeque;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    pub struct Frames(VecDeque<Frame<Bytes>>);
+
+    impl<const N: usize> From<[Frame<Bytes>; N]> for Frames {
+        fn from(frames: [Frame<Bytes>; N]) -> Self {
+            Self(frames.into())
+        }
+    }
+
+    impl http_body::Body for Frames {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(Ok))
+        }
+    }
+}
+
+#[tokio::test]
+async fn grpc_passes_with_its_trailers() {
+    let mut rig = Rig::start(TestPage::to(grpc_server().await));
+    let mut client = client(rig.address).await;
+    for _ in 0..3 {
+        let response = client.send_request(post("/pkg.Service/Call", "message")).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let body = response.into_body().collect().await.unwrap();
+        assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
+        assert_eq!(body.to_bytes(), "message");
+        let event = rig.exchange().await;
+        assert_eq!((event.version, event.flags), (Version::Http2, "-"));
+        assert_eq!(event.response_fields.first("grpc-status").map(AsRef::as_ref), Some(&b"0"[..]));
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_translated_for_an_upstream_that_speaks_http_1() {
+    let server = Server::echo().await;
+    let rig = Rig::start(TestPage::to(server.upstream()));
+    let mut client = client(rig.address).await;
+    let response = client.send_request(post("/a?b=c", "body")).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "POST /a?b=c HTTP/1.1|body");
+    assert!(server.heads.lock().unwrap()[0].contains("host: h\r\n"));
+}
+
+#[tokio::test]
+async fn http_1_is_translated_for_an_upstream_that_speaks_http_2() {
+    let rig = Rig::start(TestPage::to(grpc_server().await));
+    let request = "POST /s HTTP/1.1\r\nhost: h\r\nte: trailers\r\ncontent-length: 2\r\n\r\nhi";
+    let answer = rig.connect().await.ask(request).await;
+    assert_eq!((answer.status, answer.text().as_str(), answer.field("grpc-status")), (200, "hi", Some("0")));
+}
+
+#[tokio::test]
+async fn a_refusal_is_one_in_http_2_too() {
+    let mut rig = Rig::start(TestPage::to(grpc_server().await));
+    let mut client = client(rig.address).await;
+    let response = client.send_request(post("/refused", "x")).await.unwrap();
+    assert_eq!(response.status(), 403);
+    assert!(response.headers().contains_key("x-request-id"));
+    response.into_body().collect().await.unwrap();
+    assert_eq!(rig.exchange().await.flags, "-");
+}
+
+#[tokio::test]
+async fn streams_share_one_connection_to_the_upstream() {
+    let rig = Rig::start(TestPage::to(grpc_server().await));
+    let client = client(rig.address).await;
+    let calls = (0..20).map(|_| {
+        let mut client = client.clone();
+        tokio::spawn(async move { client.send_request(post("/s", "x")).await.unwrap().status() })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+}
