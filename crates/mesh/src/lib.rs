@@ -23,6 +23,7 @@ mod fixture;
 pub mod judge;
 pub mod matching;
 pub mod mesh;
+pub mod outlier;
 pub mod peer_authentication;
 pub mod request_authentication;
 pub mod route;

@@ -5,6 +5,8 @@
 //! namespace; in each the exact host before the longest wildcard; the first hit only, nothing is inherited.
 //! Start reading at [`policy`].
 
+pub mod balancer;
+pub mod breaker;
 pub mod rule;
 
 use crate::route::Routes;

@@ -97,7 +97,6 @@ fn endpoint(at: Cursor<'_>) -> Option<Endpoint> {
     }
 }
 
-#[expect(clippy::fn_params_excessive_bools, reason = "two facts about one resource, inside the file")]
 fn check(
     spec: Cursor<'_>,
     resolution: Resolution,
