@@ -16,6 +16,8 @@ mod tests;
 pub use opening::KindFields;
 
 use crate::inventory::{self, MeshScope};
+use crate::istio::envoy_filter::EdgeExtras;
+use crate::istio::mesh_config::MeshSettings;
 use crate::kong::Deployment;
 use crate::kubernetes::{Declared, Secret};
 use crate::prometheus::Watched;
@@ -42,6 +44,10 @@ pub struct World {
     pub mesh: Mesh,
     /// Routes, subsets, upstream policies, egress.
     pub routes: Routes,
+    /// Settings of the whole mesh: path normalization, access log, tracing, trusted proxies.
+    pub settings: MeshSettings,
+    /// What EnvoyFilters add; limits and lists of them are in the shield already.
+    pub extras: Vec<EdgeExtras>,
     /// API gateways, by the workload that each runs as.
     pub gateways: BTreeMap<WorkloadId, Arc<Gateway>>,
     /// The settings that each of them runs with.
@@ -103,7 +109,7 @@ pub fn lower(inputs: &[Input<'_>], options: &Options) -> (World, Vec<Finding>) {
     dialects::declare(&opened, &mut declared);
     installation::declare(&opened.resources(), &mut declared);
     if options.stand_in == StandIn::Workloads {
-        stand_in::fill(&opened, &mut declared, &mut findings);
+        stand_in::fill(&opened, &scope.root_namespace, &mut declared, &mut findings);
     }
     let (inventory, found) = inventory::assemble(&declared, &scope);
     findings.extend(found);
@@ -125,7 +131,12 @@ pub fn lower(inputs: &[Input<'_>], options: &Options) -> (World, Vec<Finding>) {
 /// By file and place, each finding once.
 fn sort(findings: &mut Vec<Finding>) {
     findings.sort_by(|one, other| {
-        (&one.primary, one.severity, one.code, &one.title).cmp(&(&other.primary, other.severity, other.code, &other.title))
+        (&one.primary, one.severity, one.code, &one.title).cmp(&(
+            &other.primary,
+            other.severity,
+            other.code,
+            &other.title,
+        ))
     });
     findings.dedup();
 }

@@ -10,6 +10,8 @@ use crate::certmanager::{self, Redirect, Surroundings};
 use crate::code;
 use crate::inventory::MeshScope;
 use crate::istio;
+use crate::istio::envoy_filter::{EdgeExtras, Extra};
+use crate::istio::networking::{self, Networking};
 use crate::kong::{self, Deployment};
 use crate::kubernetes::{Declared, Draft};
 use crate::node::{Ledger, Node, Value};
@@ -17,15 +19,20 @@ use crate::prometheus;
 use crate::resource::Resource;
 use crate::ringwall;
 use crate::source::Document;
+use bytes::Bytes;
+use ipnet::IpNet;
 use ringwall_gateway::Settings;
-use ringwall_mesh::route::{self, Routes};
+use ringwall_mesh::route::Routes;
 use ringwall_mesh::{Mesh, Policies};
 use ringwall_model::{DocumentId, Finding, Place, Severity, Workload, WorkloadId};
+use ringwall_shield::{Applies, Policy};
 use std::sync::Arc;
 
 /// What dialects add to who and what there is: hosts of ServiceEntries.
 pub fn declare(opened: &Opened<'_>, declared: &mut Declared) {
-    _ = (opened, declared);
+    for entry in opened.of(Dialect::Istio).filter(|entry| entry.kind.kind == "ServiceEntry") {
+        istio::service_entry::declare(&Resource::open(entry.ledger.root()), declared);
+    }
 }
 
 /// Lowers every dialect.
@@ -39,7 +46,7 @@ pub fn lower(
     let mut findings = Vec::new();
     mesh(opened, scope, world, &mut findings);
     gateways(opened, declared, options, world, &mut findings);
-    shield(opened, world);
+    shield(opened, world, &mut findings);
     watched(opened, world, &mut findings);
     certificates(opened, declared, options, world, &mut findings);
     findings
@@ -108,13 +115,45 @@ fn deployments(opened: &Opened<'_>, options: &Options) -> Vec<Kong> {
     found
 }
 
-/// ShieldPolicies, in the order of namespace and name.
-fn shield(opened: &Opened<'_>, world: &mut World) {
+/// ShieldPolicies, in the order of namespace and name, then what EnvoyFilters limit and refuse.
+fn shield(opened: &Opened<'_>, world: &mut World, findings: &mut Vec<Finding>) {
     for entry in opened.of(Dialect::Ringwall) {
         let resource = Resource::open(entry.ledger.root());
         let policy = ringwall::shield_policy::lower(&resource, &world.inventory, &mut world.rules);
         world.shield.policies.push(policy);
     }
+    for extras in world.extras.clone() {
+        for extra in &extras.found {
+            shield_extra(&extras, extra, world, findings);
+        }
+    }
+}
+
+fn shield_extra(extras: &EdgeExtras, extra: &Extra, world: &mut World, findings: &mut Vec<Finding>) {
+    let everywhere = extras.namespace == world.inventory.root_namespace;
+    let chosen = (0_u32..).map(WorkloadId).zip(&world.inventory.workloads).filter(|(_, workload)| {
+        (everywhere || workload.namespace == extras.namespace) && extras.selector.matches(&workload.labels)
+    });
+    let applies = Applies::To(chosen.map(|(id, _)| id).collect());
+    let stable = world.rules.name(extras.rule).map_or(0, |name| name.stable);
+    let policy = match extra {
+        Extra::ConnectionLimit { most, delay, .. } => {
+            Policy::of_connection_limit(applies, extras.rule, stable, *most, delay.unwrap_or_default())
+        }
+        Extra::Blocklist { addresses, status, body, .. } => {
+            let listed: Vec<_> = addresses.iter().map(|address| (IpNet::from(*address), extras.rule)).collect();
+            Policy::of_address_list(applies, &listed, *status, Bytes::copy_from_slice(body.as_bytes()))
+        }
+        Extra::LocalRateLimit { place, .. } => {
+            let title = "a local rate limit of an EnvoyFilter is read and not enforced";
+            let finding = Finding::new(code::NOT_ENFORCED, Severity::Warning, place.clone(), title);
+            findings.push(finding.help("write a ShieldPolicy with `limits`"));
+            return;
+        }
+        // The shell that writes logs reads it from the World.
+        Extra::AccessLog { .. } => return,
+    };
+    world.shield.policies.push(policy);
 }
 
 fn certificates(
@@ -169,7 +208,7 @@ fn surroundings_of(document: &Document, around: &mut Surroundings) {
 
 fn mesh(opened: &Opened<'_>, scope: &MeshScope, world: &mut World, findings: &mut Vec<Finding>) {
     let mut policies = Policies::default();
-    let routes = route::Declared::default();
+    let mut routing = Networking::default();
     for entry in opened.of(Dialect::Istio) {
         let root = entry.ledger.root();
         let resource = Resource::open(root);
@@ -182,12 +221,15 @@ fn mesh(opened: &Opened<'_>, scope: &MeshScope, world: &mut World, findings: &mu
                 policies.peers.push(istio::peer_authentication::lower(&resource, rules, &scope.root_namespace));
             }
             "RequestAuthentication" => policies.requests.push(istio::request_authentication::lower(&resource, rules)),
-            _ => {}
+            _ => _ = networking::lower(&resource, rules, &mut routing),
         }
     }
+    policies.trust_domain_aliases.clone_from(&routing.settings.trust_domain_aliases);
     world.mesh = Mesh::of(&policies, &world.inventory);
-    let (routes, found) = Routes::compile(&routes, &world.inventory);
+    let (routes, found) = Routes::compile(&routing.routes, &world.inventory);
     world.routes = routes;
+    world.settings = routing.settings;
+    world.extras = routing.extras;
     findings.extend(found);
 }
 

@@ -43,6 +43,7 @@ const ISTIO: Lowering = Lowering::Dialect(Dialect::Istio);
 const CERTIFICATES: Lowering = Lowering::Dialect(Dialect::CertManager);
 const PROMETHEUS: Lowering = Lowering::Dialect(Dialect::Prometheus);
 const PACKET: Lowering = Lowering::NotEnforced("the packet layer does not compile it in this build");
+const TELEMETRY: Lowering = Lowering::NotEnforced("access logs follow `meshConfig`; metrics are always kept");
 const SILENT: Lowering = Lowering::NotEnforced("it says nothing about who may call whom");
 
 const fn kind(
@@ -86,7 +87,7 @@ pub const KINDS: &[Served] = &[
     kind("networking.istio.io", "DestinationRule", &["v1", "v1beta1", "v1alpha3"], ISTIO),
     kind("networking.istio.io", "EnvoyFilter", &["v1alpha3"], ISTIO),
     kind("networking.istio.io", "Gateway", &["v1", "v1beta1", "v1alpha3"], ISTIO),
-    kind("networking.istio.io", "ProxyConfig", &["v1beta1"], ISTIO),
+    kind("networking.istio.io", "ProxyConfig", &["v1beta1"], SILENT),
     kind("networking.istio.io", "ServiceEntry", &["v1", "v1beta1", "v1alpha3"], ISTIO),
     kind("networking.istio.io", "Sidecar", &["v1", "v1beta1", "v1alpha3"], ISTIO),
     kind("networking.istio.io", "VirtualService", &["v1", "v1beta1", "v1alpha3"], ISTIO),
@@ -110,7 +111,7 @@ pub const KINDS: &[Served] = &[
     kind("security.istio.io", "AuthorizationPolicy", &["v1", "v1beta1"], ISTIO),
     kind("security.istio.io", "PeerAuthentication", &["v1", "v1beta1"], ISTIO),
     kind("security.istio.io", "RequestAuthentication", &["v1", "v1beta1"], ISTIO),
-    kind("telemetry.istio.io", "Telemetry", &["v1", "v1alpha1"], ISTIO),
+    kind("telemetry.istio.io", "Telemetry", &["v1", "v1alpha1"], TELEMETRY),
 ];
 
 /// The entry of a kind.

@@ -20,8 +20,8 @@ const MAX_STAND_INS: usize = 1000;
 const PORT: u16 = 8080;
 
 /// Adds a stand-in for everything that is named and not declared.
-pub fn fill(opened: &Opened<'_>, declared: &mut Declared, findings: &mut Vec<Finding>) {
-    let names = Names::gather(opened, declared);
+pub fn fill(opened: &Opened<'_>, root_namespace: &str, declared: &mut Declared, findings: &mut Vec<Finding>) {
+    let names = Names::gather(opened, declared, root_namespace);
     gateways(&names, declared, findings);
     let mut made = 0;
     for ((namespace, labels), named) in &names.selected {
@@ -53,6 +53,14 @@ pub fn fill(opened: &Opened<'_>, declared: &mut Declared, findings: &mut Vec<Fin
             add_workload(declared, namespace, name, app_label(name), name, named, findings);
         }
         add_service(declared, namespace, name, named, findings);
+    }
+    for ((namespace, labels), named) in &names.anywhere {
+        if declared.workloads.iter().any(|draft| matches(labels, &draft.labels)) || made >= MAX_STAND_INS {
+            continue;
+        }
+        made += 1;
+        let app = app_of(labels);
+        add_workload(declared, namespace, &app, labels.clone(), &app, named, findings);
     }
     // A workload that no Service stands before could not be called by name.
     let bare: BTreeMap<(Box<str>, Box<str>), Named> = declared

@@ -30,6 +30,9 @@ impl Named {
 pub struct Names {
     /// Selections of workloads by their labels.
     pub selected: BTreeMap<(Box<str>, Labels), Named>,
+    /// Selections that may be meant for any namespace: of the root namespace's policies, and of peers that name no
+    /// namespace. The namespace is where a stand-in goes when nothing anywhere fits.
+    pub anywhere: BTreeMap<(Box<str>, Labels), Named>,
     /// Selections of gateways; the namespace is the Gateway's own.
     pub gateways: BTreeMap<(Box<str>, Labels), Named>,
     /// Service accounts of principals.
@@ -40,23 +43,33 @@ pub struct Names {
 
 impl Names {
     /// Gathers what the documents name.
-    pub fn gather(opened: &Opened<'_>, declared: &Declared) -> Self {
+    pub fn gather(opened: &Opened<'_>, declared: &Declared, root_namespace: &str) -> Self {
         let mut names = Self::default();
         for (kind, document) in opened.resources() {
             let home = document.root.get("metadata").and_then(|it| it.get("namespace")).and_then(Node::as_str);
-            let mut here = Here { names: &mut names, declared, document: document.id, home: home.unwrap_or("default") };
+            let home = home.unwrap_or("default");
+            let mut here = Here { names: &mut names, declared, document: document.id, home, root_namespace };
             here.resource(kind, &document.root);
         }
         for document in &opened.kong {
-            let mut here = Here { names: &mut names, declared, document: document.id, home: "default" };
+            let home = "default";
+            let mut here = Here { names: &mut names, declared, document: document.id, home, root_namespace };
             here.kong(&document.root);
         }
         names
     }
 }
 
+/// Where a selection may find its workloads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Here,
+    Anywhere,
+}
+
 /// One document while it is looked at.
 struct Here<'n> {
+    root_namespace: &'n str,
     names: &'n mut Names,
     declared: &'n Declared,
     document: DocumentId,
@@ -193,7 +206,7 @@ impl Here<'_> {
         let Some(labels) = peer.get("podSelector").and_then(|it| it.get("matchLabels")) else { return };
         let pointer = format!("{pointer}/podSelector/matchLabels");
         let Some(selector) = peer.get("namespaceSelector") else {
-            return self.select(self.home.into(), labels, ports, &pointer);
+            return self.enter(self.home.into(), labels, ports, &pointer, Reach::Anywhere);
         };
         let wanted = selector.get("matchLabels").map(labels_of).unwrap_or_default();
         let told = ["kubernetes.io/metadata.name", "name"].iter().find_map(|key| wanted.get(*key)).cloned();
@@ -207,14 +220,20 @@ impl Here<'_> {
     }
 
     fn select(&mut self, namespace: Box<str>, labels: &Node, ports: &BTreeSet<u16>, pointer: &str) {
+        let meant_everywhere = *namespace == *self.root_namespace;
+        self.enter(namespace, labels, ports, pointer, if meant_everywhere { Reach::Anywhere } else { Reach::Here });
+    }
+
+    fn enter(&mut self, namespace: Box<str>, labels: &Node, ports: &BTreeSet<u16>, pointer: &str, reach: Reach) {
         let labels = labels_of(labels);
-        // Selecting Istio's gateways is no reason to make another workload.
-        if labels.is_empty() || labels.contains_key("istio") {
+        // Only what is named as an application is made up, and Istio's gateways have their own way.
+        let named = ["app", "app.kubernetes.io/name"].iter().any(|key| labels.contains_key(*key));
+        if !named || labels.contains_key("istio") {
             return;
         }
         let place = Place::value(self.document, pointer);
-        let named = self.names.selected.entry((namespace, labels)).or_insert_with(|| Named::at(place));
-        named.ports.extend(ports);
+        let table = if reach == Reach::Here { &mut self.names.selected } else { &mut self.names.anywhere };
+        table.entry((namespace, labels)).or_insert_with(|| Named::at(place)).ports.extend(ports);
     }
 
     fn kong(&mut self, root: &Node) {
