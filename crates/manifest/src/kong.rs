@@ -53,3 +53,6 @@ impl Lowering<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,10 @@ fn shadowed(lowering: &Lowering<'_, '_>, plans: &[Plan]) {
         for slot in plan.slots() {
             let winner = slot.pick(None);
             for index in slot.all().filter(|index| winner.is_some_and(|winner| winner != *index)) {
-                let is_for_all = plugin(lowering, index).is_some_and(|plugin| plugin.scope.consumer.is_none());
+                let won = winner.and_then(|winner| plugin(lowering, winner)).map(|winner| winner.scope);
+                // Two at one place are a duplicate, which is told where it stands.
+                let is_for_all = plugin(lowering, index)
+                    .is_some_and(|plugin| plugin.scope.consumer.is_none() && Some(plugin.scope) != won);
                 if is_for_all {
                     dead.entry(index).or_default().insert(&route.name);
                 }

@@ -98,6 +98,14 @@ fn lower_one<'a>(at: Cursor<'a>, outer: Scope, lowering: &mut Lowering<'a, '_>) 
     }
     let enabled = flag(at.get("enabled"), Flag::On);
     let config = config(at, name, lowering);
+    // INVARIANT: a plugin whose route, service or consumer is unknown is an error, and never runs everywhere instead.
+    let leads_nowhere = |field: &'static str, found: bool| at.get(field).is_present() && !found;
+    if leads_nowhere("route", scope.route.is_some())
+        || leads_nowhere("service", scope.service.is_some())
+        || leads_nowhere("consumer", scope.consumer.is_some())
+    {
+        return None;
+    }
     // A disabled plugin is checked all the same, as Kong does.
     config.filter(|_| enabled.is_on()).map(|config| (scope, config))
 }
