@@ -2,6 +2,8 @@
 //!
 //! Prints a line for each number of routes, and the ratio. `cargo run --release -p ringwall-gateway --example route_cost`
 
+#![expect(clippy::disallowed_methods, reason = "an example that measures must read a clock")]
+
 use ringwall_gateway::router::{Probe, Router};
 use ringwall_gateway::{Compatibility, Route, Service, ServiceIndex};
 use ringwall_model::{Fields, RuleId, Scheme};

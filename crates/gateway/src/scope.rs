@@ -8,6 +8,9 @@ use crate::plugin::{Plugin, PluginIndex, Scope};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+/// Configurations of one plugin with where each runs.
+type Candidates = Vec<(Scope, PluginIndex)>;
+
 /// The plugins of one route, in the order in which they run.
 #[derive(Clone, Debug, Default)]
 pub struct Plan(Vec<Slot>);
@@ -24,7 +27,7 @@ impl Plan {
 
     /// The plugins of a route.
     pub fn of(index: RouteIndex, route: &Route, plugins: &[Plugin]) -> Self {
-        let mut slots: BTreeMap<(Reverse<u32>, &str), Vec<(Scope, PluginIndex)>> = BTreeMap::new();
+        let mut slots: BTreeMap<(Reverse<u32>, &str), Candidates> = BTreeMap::new();
         for (number, plugin) in (0_u32..).zip(plugins) {
             let Scope { route: on_route, service, .. } = plugin.scope;
             let here = on_route.is_none_or(|on| on == index) && service.is_none_or(|on| Some(on) == route.service);

@@ -70,8 +70,11 @@ pub fn judge(config: &KeyAuth, walk: &mut Walk<'_>) -> Outcome {
     Outcome::Pass
 }
 
+/// A key and the name it was under.
+type Found = (Vec<u8>, Box<str>);
+
 /// The key and the name it was under: the first name that has one. Two of one name are one too many.
-fn key(config: &KeyAuth, walk: &Walk<'_>) -> Result<Option<(Vec<u8>, Box<str>)>, ()> {
+fn key(config: &KeyAuth, walk: &Walk<'_>) -> Result<Option<Found>, ()> {
     let query = walk.call.views.query.as_deref().unwrap_or_default();
     for name in &config.key_names {
         let mut found: Vec<Vec<u8>> = Vec::new();

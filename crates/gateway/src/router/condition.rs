@@ -84,11 +84,11 @@ enum ValueRule {
 impl FieldRule {
     /// Values that cannot be compiled match nothing.
     pub fn read(name: &str, values: &[Box<str>], compatibility: Compatibility) -> Self {
-        let value = |text: &Box<str>| match text.strip_prefix("~*") {
+        let value = |text: &str| match text.strip_prefix("~*") {
             Some(pattern) => Pattern::compile_for_field(pattern, compatibility).ok().map(ValueRule::Pattern),
             None => Some(ValueRule::Text(text.to_ascii_lowercase().into())),
         };
-        Self { name: name.into(), values: values.iter().filter_map(value).collect() }
+        Self { name: name.into(), values: values.iter().filter_map(|text| value(text)).collect() }
     }
 
     /// Kong makes `_` of `-` in field names before it compares them, so both spellings of a field count.

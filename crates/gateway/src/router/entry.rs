@@ -50,12 +50,15 @@ enum PathKind {
     Pattern(Pattern),
 }
 
+/// Paths of one priority with their numbers: prefixes of one length, or (`None`) expressions.
+type Group<'a> = (Option<usize>, Vec<(u32, &'a str)>);
+
 /// Splits a route into rows of one priority each: all its regular expressions, and its prefixes by length.
 pub fn split(index: RouteIndex, route: &Route, compatibility: Compatibility) -> Vec<Entry> {
     if route.is_stream() || route.paths.is_empty() {
         return vec![entry(index, route, &[], compatibility)];
     }
-    let mut groups: Vec<(Option<usize>, Vec<(u32, &str)>)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for (number, path) in (0_u32..).zip(&route.paths) {
         let group = (!path.starts_with('~')).then_some(path.len());
         match groups.iter_mut().find(|(other, _)| *other == group) {
