@@ -145,11 +145,11 @@ fn expression(route: &Route, paths: &[&str]) -> String {
         all.push(any(route.methods.iter().map(|method| format!("http.method == \"{method}\"")).collect()));
     }
     if !route.hosts.is_empty() {
-        let host = |host: &Box<str>| match host.split_once(':') {
+        let host = |host: &str| match host.split_once(':') {
             Some((name, port)) => format!("({} && net.dst.port == {port})", affix("http.host", name)),
             None => affix("http.host", host),
         };
-        all.push(any(route.hosts.iter().map(host).collect()));
+        all.push(any(route.hosts.iter().map(|it| host(it)).collect()));
     }
     if !paths.is_empty() {
         let path = |path: &&str| match path.strip_prefix('~') {
@@ -160,11 +160,11 @@ fn expression(route: &Route, paths: &[&str]) -> String {
     }
     for (name, values) in &route.headers {
         let name = format!("any(lower(http.headers.{}))", name.replace('-', "_").to_lowercase());
-        let value = |value: &Box<str>| match value.strip_prefix("~*") {
+        let value = |value: &str| match value.strip_prefix("~*") {
             Some(pattern) => format!("{name} ~ r#\"{}\"#", pattern.to_lowercase()),
             None => format!("{name} == \"{}\"", value.to_lowercase()),
         };
-        all.push(any(values.iter().map(value).collect()));
+        all.push(any(values.iter().map(|it| value(it)).collect()));
     }
     all.join(" && ")
 }
