@@ -48,13 +48,17 @@ fn file(source: &Source) -> Vec<String> {
                 problems.push(format!("{path}:{number}: a mark of unfinished work"));
             }
         }
-        if let Some(name) =
-            declared(line).filter(|name| words(name).iter().any(|word| EMPTY_WORDS.contains(&word.as_str())))
+        if let Some(name) = declared(line)
+            .filter(|name| !is_field_term(name) && words(name).iter().any(|word| EMPTY_WORDS.contains(&word.as_str())))
         {
             problems.push(format!("{path}:{number}: `{name}` says nothing"));
         }
     }
     problems
+}
+
+fn is_field_term(name: &str) -> bool {
+    FIELD_TERMS.iter().any(|(term, _)| *term == name)
 }
 
 /// The type that a line declares.
