@@ -4,6 +4,7 @@
 //! Never: a closure; a bool. Follows Istio's AuthorizationPolicy (security.istio.io/v1).
 //! A rule matches when any of `from`, any of `to` and all of `when` do; a clause matches when any (or none) of its
 //! values does.
+// waypoint: policy/4 — rules as data, in the form the judge reads
 
 pub mod attributes;
 pub mod index;

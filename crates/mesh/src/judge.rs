@@ -4,6 +4,7 @@
 //! allocation for a call without a token that passes. Follows the order of Istio's filters: mutual TLS, repeated
 //! security headers (ours), external authorization, tokens, then AUDIT, DENY and ALLOW.
 //! Start reading at [`inbound`].
+// waypoint: request/4 — one layer reasons: mutual TLS, tokens, authorization
 
 mod refusal;
 

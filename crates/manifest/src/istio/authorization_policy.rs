@@ -3,6 +3,7 @@
 //! In: a resource. Out: [`AuthorizationPolicy`] and findings, for what Istio's validation refuses and for what it takes
 //! in silence. What cannot be read refuses in a rule that refuses, and allows nothing in a rule that allows; an action
 //! that cannot be read makes a policy that allows nothing.
+// waypoint: policy/2 — one kind of document becomes the engine's rules, and findings
 
 mod clause;
 mod condition;

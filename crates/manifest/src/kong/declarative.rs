@@ -1,4 +1,4 @@
-//! waypoint: policy/2 for Kong — declarative files become a gateway.
+//! Declarative files become a gateway.
 //!
 //! Follows Kong's `declarative_config` schema: nested and flat forms, references by name or id, one set of names over
 //! all files that are handed in.
