@@ -67,11 +67,14 @@ fn target(rules: &Rules, state: &mut State, target: &[u8]) {
     let question = memchr::memchr(b'?', rest).unwrap_or(fragmentless);
     let query = rest.get(question + 1..).unwrap_or_default();
     state.set(V::QueryString, query);
-    let mut path = Vec::new();
     let encoded = rest.get(..question).unwrap_or_default();
     let file = if memchr::memchr(b'%', encoded).is_some() {
+        let mut path = std::mem::take(&mut state.scratch);
+        path.clear();
         urlencoded::decode_path(encoded, &mut path);
-        state.texts.keep(&path)
+        let kept = state.texts.keep(&path);
+        state.scratch = path;
+        kept
     } else {
         state.texts.keep(encoded)
     };
@@ -89,7 +92,7 @@ fn target(rules: &Rules, state: &mut State, target: &[u8]) {
 }
 
 fn ends(rules: &Rules, state: &mut State, head: &RequestHead<'_>) {
-    let mut text = std::mem::take(&mut state.request_body);
+    let mut text = std::mem::take(&mut state.scratch);
     let mut put = |state: &mut State, variable: V, value: &dyn std::fmt::Display| {
         if rules.use_of(variable) {
             text.clear();
@@ -104,8 +107,7 @@ fn ends(rules: &Rules, state: &mut State, head: &RequestHead<'_>) {
     put(state, V::RemotePort, &head.client.port());
     put(state, V::ServerAddr, &head.server.ip().to_canonical());
     put(state, V::ServerPort, &head.server.port());
-    text.clear();
-    state.request_body = text;
+    state.scratch = text;
 }
 
 struct Line<'a>(&'a mut Vec<u8>);

@@ -12,7 +12,6 @@ use crate::text::{EMPTY, TextId, Texts};
 use crate::variable::{COUNT, Variable};
 use crate::{Profile, Rules};
 use ringwall_model::Timestamp;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A member of a collection, or the value of a variable (then without a name).
@@ -38,10 +37,12 @@ pub(crate) struct Tx {
     pub slots: Vec<Value>,
     /// Names that no rule file writes out, in the order in which they were set, lower case.
     pub made: Vec<(TextId, Value)>,
-    pub places: BTreeMap<TextId, usize>,
     /// Slots that rules cannot change.
     pub pinned: Bits,
 }
+
+/// The memo also knows at which place of `made` a name stands; no transformation has this number.
+const PLACE_IN_TX: u32 = u32::MAX - 8;
 
 /// Everything of one transaction.
 #[derive(Debug, Default)]
@@ -64,6 +65,8 @@ pub(crate) struct State {
     pub request_body_seen: u64,
     pub response_body: Vec<u8>,
     pub content_type: TextId,
+    /// For texts that are decoded before they are kept.
+    pub scratch: Vec<u8>,
     /// Last match: variable, name, value.
     pub matched: (Option<Variable>, TextId, TextId),
     pub matches: Vec<Match>,
@@ -97,7 +100,6 @@ impl State {
         self.tx.slots.clear();
         self.tx.slots.resize(rules.names.len(), Value::Unset);
         self.tx.made.clear();
-        self.tx.places.clear();
         self.tx.pinned.reset(rules.names.len());
         for (slot, value) in &profile.pinned {
             self.tx.pinned.insert(usize::from(*slot));
@@ -200,17 +202,19 @@ impl State {
 
     /// Any name of `TX`, lower case.
     pub fn made(&self, name: TextId) -> Value {
-        let place = self.tx.places.get(&name).and_then(|place| self.tx.made.get(*place));
+        let place = self.texts.remembered(name, PLACE_IN_TX).and_then(|place| self.tx.made.get(place.0 as usize));
         place.map_or(Value::Unset, |(_, value)| *value)
     }
 
     /// Sets a name of `TX` that has no slot.
     pub fn set_made(&mut self, name: TextId, value: Value) {
-        let next = self.tx.made.len();
-        let place = *self.tx.places.entry(name).or_insert(next);
-        match self.tx.made.get_mut(place) {
+        let place = self.texts.remembered(name, PLACE_IN_TX);
+        match place.and_then(|place| self.tx.made.get_mut(place.0 as usize)) {
             Some(held) => held.1 = value,
-            None => self.tx.made.push((name, value)),
+            None => {
+                self.texts.remember(name, PLACE_IN_TX, TextId(self.tx.made.len() as u32));
+                self.tx.made.push((name, value));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 
 mod decode;
 mod digest;
-mod shape;
+pub(crate) mod shape;
 
 use crate::alphabet::{self, ANY, BLANK, DIGIT, HIGH, Mask, NUL, SPACE, UPPER};
 
@@ -124,7 +124,7 @@ impl Transformation {
             T::HexEncode => digest::hex(input, out),
             T::HtmlEntityDecode => decode::html(input, out),
             T::JsDecode => decode::javascript(input, out),
-            T::Length => out.extend_from_slice(input.len().to_string().as_bytes()),
+            T::Length => shape::number(input.len(), out),
             T::Lowercase => out.extend(input.iter().map(u8::to_ascii_lowercase)),
             T::Uppercase => out.extend(input.iter().map(u8::to_ascii_uppercase)),
             T::Md5 => out.extend_from_slice(&digest::md5(input)),

@@ -6,6 +6,7 @@
 use crate::Rules;
 use crate::state::State;
 use crate::text::TextId;
+use crate::transform::shape;
 
 const MALFORMED: &str = "JSON parsing error";
 const DEEP: &str = "JSON is nested deeper than its limit";
@@ -155,20 +156,7 @@ impl Reader<'_> {
     fn element(&mut self, length: usize, index: u64) -> bool {
         self.name.truncate(length);
         self.name.extend_from_slice(b".array_");
-        let mut digits = [0_u8; 20];
-        let mut at = digits.len();
-        let mut rest = index;
-        loop {
-            at = at.saturating_sub(1);
-            if let Some(place) = digits.get_mut(at) {
-                *place = b'0' + (rest % 10) as u8;
-            }
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.name.extend_from_slice(digits.get(at..).unwrap_or_default());
+        shape::number(usize::try_from(index).unwrap_or(usize::MAX), &mut self.name);
         if let Some(Open::Array(_, next)) = self.stack.last_mut() {
             *next = index + 1;
         }

@@ -13,7 +13,7 @@ pub(crate) fn read(separator: u8, most: usize, text: &[u8], state: &mut State) {
     if crate::operator::validate::bad_url_encoding(text) {
         state.set(V::UrlencodedError, b"1");
     }
-    let mut buffer = Vec::new();
+    let mut buffer = std::mem::take(&mut state.scratch);
     for pair in text.split(|byte| *byte == separator) {
         if pair.is_empty() {
             continue;
@@ -23,9 +23,10 @@ pub(crate) fn read(separator: u8, most: usize, text: &[u8], state: &mut State) {
         let value = decoded(pair.get(at + 1..).unwrap_or_default(), &mut buffer, state);
         if super::argument(state, most, name, value).is_err() {
             super::fault(state, "too many arguments");
-            return;
+            break;
         }
     }
+    state.scratch = buffer;
 }
 
 fn decoded(text: &[u8], buffer: &mut Vec<u8>, state: &mut State) -> TextId {

@@ -67,12 +67,15 @@ impl Run<'_> {
     }
 
     fn set_made(&mut self, name: TextId, change: &Change) {
-        let lower = self.state.texts.bytes(name).to_ascii_lowercase();
+        let mut lower = std::mem::take(&mut self.machine.buffer);
+        lower.clear();
+        lower.extend(self.state.texts.bytes(name).iter().map(u8::to_ascii_lowercase));
         let known = std::str::from_utf8(&lower).ok().and_then(|name| self.rules.slots.get(name).copied());
+        let name = self.state.texts.keep(&lower);
+        self.machine.buffer = lower;
         if let Some(slot) = known {
             return self.set_slot(slot, change);
         }
-        let name = self.state.texts.keep(&lower);
         let old = self.state.made(name);
         let new = self.changed(old, change);
         self.state.set_made(name, new);

@@ -7,7 +7,6 @@
 use super::gate::{self, Gate};
 use super::look::Look;
 use regex_automata::meta::{Cache, Config, Regex};
-use regex_automata::util::captures::Captures;
 use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind};
 use std::sync::OnceLock;
@@ -110,18 +109,25 @@ impl Pattern {
     }
 
     /// The groups of the first match, the whole match first; at most ten.
-    pub fn groups(&self, cache: &mut Option<Box<Cache>>, text: &[u8]) -> Vec<Option<(usize, usize)>> {
+    pub fn groups(&self, cache: &mut Option<Box<Cache>>, text: &[u8]) -> [Option<(usize, usize)>; 10] {
+        let mut groups = [None; 10];
         if let Some(look) = &self.look {
-            return look.groups(text).unwrap_or_default();
+            for (place, group) in groups.iter_mut().zip(look.groups(text).unwrap_or_default()) {
+                *place = group;
+            }
+            return groups;
         }
-        let Some(regex) = self.regex() else { return Vec::new() };
+        let Some(regex) = self.regex() else { return groups };
         let cache = cache.get_or_insert_with(|| Box::new(regex.create_cache()));
-        let mut captures: Captures = regex.create_captures();
-        regex.search_captures_with(cache, &Input::new(text), &mut captures);
-        if !captures.is_match() {
-            return Vec::new();
+        let mut slots = [None; 20];
+        regex.search_slots_with(cache, &Input::new(text), &mut slots);
+        for (place, pair) in groups.iter_mut().zip(slots.chunks_exact(2)) {
+            *place = match pair {
+                [Some(from), Some(to)] => Some((from.get(), to.get())),
+                _ => None,
+            };
         }
-        captures.iter().take(10).map(|group| group.map(|span| (span.start, span.end))).collect()
+        groups
     }
 }
 

@@ -143,3 +143,19 @@ pub(crate) fn path(input: &[u8], separator: Separator, out: &mut Vec<u8>) {
         out.pop();
     }
 }
+
+/// A number in decimal.
+pub(crate) fn number(number: usize, out: &mut Vec<u8>) {
+    let from = out.len();
+    let mut rest = number;
+    loop {
+        out.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = out.get_mut(from..) {
+        digits.reverse();
+    }
+}
