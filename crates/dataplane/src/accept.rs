@@ -85,7 +85,9 @@ async fn serve(
     let shared = &thread.shared;
     let begun = Begun { shared, listener, registration };
     let opening = shared.page.opening(listener);
-    let opened = timeout(shared.limits.handshake, begun.open(stream, peer, proxy_header, &opening)).await;
+    // Boxed, here and below: the largest of these futures would be the size of every idle connection.
+    let open = Box::pin(begun.open(stream, peer, proxy_header, &opening));
+    let opened = timeout(shared.limits.handshake, open).await;
     let opened = match opened {
         Ok(Ok(opened)) => opened,
         Ok(Err(failed)) => return story.fail(failed),
@@ -102,12 +104,12 @@ async fn serve(
     };
     let carries_http = listener.protocol.is_http() && !matches!(opened.spoken, Spoken::Sealed);
     if !carries_http {
-        return bytes_only(&conversation, opened.io, &opened.spoken, story).await;
+        return Box::pin(bytes_only(&conversation, opened.io, &opened.spoken, story)).await;
     }
     let conversation = Rc::new(conversation);
     story.tell_nothing();
     match opened.spoken {
-        Spoken::Http2 => http2::server::serve(opened.io, conversation).await,
+        Spoken::Http2 => Box::pin(http2::server::serve(opened.io, conversation)).await,
         Spoken::Http1 => http1::server::serve(opened.io, BytesMut::new(), conversation).await,
         Spoken::Unknown | Spoken::Sealed => sniff(opened.io, conversation).await,
     }
@@ -122,10 +124,10 @@ async fn sniff(mut io: Box<dyn Io>, conversation: Rc<Conversation>) {
         while seen.len() < PREFACE.len() && PREFACE.starts_with(&seen) {
             let patience = if seen.is_empty() { limits.idle } else { limits.head };
             let more = timeout(patience, async {
-                // One small buffer on the stack of a future that is gone before the first request is served.
-                let mut buffer = [0; 4096];
-                let read = io.read(&mut buffer).await?;
-                seen.extend_from_slice(buffer.get(..read).unwrap_or_default());
+                // No buffer in the future: this is where a connection waits that has said nothing yet.
+                let mut first = [0; 1];
+                let read = io.read(&mut first).await?;
+                seen.extend_from_slice(first.get(..read).unwrap_or_default());
                 std::io::Result::Ok(read)
             });
             if !matches!(more.await, Ok(Ok(1..))) {
@@ -143,7 +145,8 @@ async fn sniff(mut io: Box<dyn Io>, conversation: Rc<Conversation>) {
         return;
     }
     if seen.starts_with(PREFACE) {
-        return http2::server::serve(Box::new(Rewound::new(seen.freeze(), io)), conversation).await;
+        let io = Box::new(Rewound::new(seen.freeze(), io));
+        return Box::pin(http2::server::serve(io, conversation)).await;
     }
     http1::server::serve(io, seen, conversation).await;
 }

@@ -9,6 +9,7 @@ mod attempt;
 mod replay;
 
 use crate::clock;
+use crate::connect;
 use crate::exchange::{Note, Record};
 use crate::http1::client::Broken;
 use crate::message::{Body, BodyError, Frame, Response, Source};
@@ -51,7 +52,12 @@ pub(crate) async fn forward(
     let deadline = upstream.timeout.filter(|timeout| *timeout > Millis(0)).map(|timeout| begun + timeout.duration());
     let cluster = conversation.shared.clusters.named(&upstream.cluster);
     let Some(slot) = cluster.request(upstream.limits.requests) else { return Err(Failure::overflow()) };
-    let upgrade = fields::upgrade(&call.fields).map(<[u8]>::to_vec);
+    // Only WebSocket: `Upgrade: h2c` would open a channel to the upstream that no layer reads.
+    let upgrade = fields::upgrade(&call.fields).filter(|name| name.eq_ignore_ascii_case(b"websocket"));
+    let upgrade = upgrade.map(<[u8]>::to_vec);
+    if call.method.as_ref() == b"CONNECT" {
+        return tunnel(upstream, conversation, call).await;
+    }
     let outgoing = outgoing_fields(call, conversation);
     let forwarding = Forwarding { conversation, upstream, call, fields: outgoing, upgrade, cluster };
     let tries = forwarding.tries(Replay::new(body, conversation.shared.limits.replay), record);
@@ -68,6 +74,16 @@ pub(crate) async fn forward(
         response.body = Body::stream(Bounded { body: response.body, deadline: deadline.map(at), _slot: slot }, length);
     }
     Ok(response)
+}
+
+/// `CONNECT`: bytes both ways to the destination that the page chose (RFC 9110 section 9.3.6).
+async fn tunnel(upstream: &Upstream, conversation: &Conversation, call: &Call) -> Result<Response, Failure> {
+    let shared = &conversation.shared;
+    let dice = u64::try_from(call.id.0 & u128::from(u32::MAX)).unwrap_or(0);
+    let to = shared.page.choose(upstream, &[], dice).ok_or_else(Failure::unhealthy)?;
+    let opened = connect::open_as(shared, upstream, &to, vec![b"istio".to_vec()]).await;
+    let opened = opened.map_err(|why| Failure::reset("UF", &why.says()))?;
+    Ok(Response { status: 200, fields: Fields::default(), body: Body::empty(), tunnel: Some(opened.io) })
 }
 
 fn at(deadline: Instant) -> Pin<Box<Sleep>> {

@@ -147,7 +147,7 @@ async fn one(session: &Shared, conversation: &Rc<Conversation>, raw: Bytes) -> A
     if response.status == exchange::SILENCE {
         return After::Gone;
     }
-    if response.tunnel.is_some() && response.status == 101 {
+    if response.tunnel.is_some() {
         return tunnel(session, conversation, response, version).await;
     }
     let unread = !skim(session);
@@ -349,16 +349,15 @@ fn status_line(out: &mut BytesMut, status: u16) {
     out.put_slice(b"\r\n");
 }
 
-/// After `101`: bytes both ways until one side ends.
+/// After `101`, or `200` to a `CONNECT`: bytes both ways until one side ends.
 async fn tunnel(session: &Shared, conversation: &Conversation, mut response: Response, version: Version) -> After {
-    let Some(upstream) = response.tunnel.take() else { return After::Gone };
-    if version != Version::Http11 {
-        return After::Gone;
-    }
+    let Some(upstream) = response.tunnel.take().filter(|_| version == Version::Http11) else { return After::Gone };
     {
         let out = &mut session.borrow_mut().wire.output;
         status_line(out, response.status);
-        out.put_slice(b"connection: upgrade\r\n");
+        if response.status == 101 {
+            out.put_slice(b"connection: upgrade\r\n");
+        }
         write::fields(out, &response.fields, BodyLength::Empty, Delivery::Nothing);
     }
     if poll_fn(|context| session.borrow_mut().wire.poll_flush(context)).await.is_err() {

@@ -23,8 +23,11 @@ pub struct Credentials {
     pub bundles: Arc<Bundles>,
     /// Authority bundles for TLS towards the world, by name; `system` is used when none is named.
     pub authorities: BTreeMap<Arc<str>, Arc<RootCertStore>>,
-    made: Mutex<BTreeMap<(Arc<str>, Floor, ClientCertificate), Arc<ServerConfig>>>,
+    made: Mutex<BTreeMap<Wanted, Arc<ServerConfig>>>,
 }
+
+/// What a server's configuration is made of.
+type Wanted = (Arc<str>, Floor, ClientCertificate);
 
 /// A server's certificate and key.
 #[derive(Clone, Debug)]

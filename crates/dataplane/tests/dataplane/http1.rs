@@ -114,6 +114,39 @@ async fn websockets_pass_and_are_counted_at_their_end() {
 }
 
 #[tokio::test]
+async fn no_other_protocol_is_switched_to() {
+    let (server, rig) = echo().await;
+    let h2c = "GET /a HTTP/1.1\r\nhost: h\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AA\r\n\r\n";
+    assert_eq!(rig.connect().await.ask(h2c).await.status, 200);
+    let head = server.heads.lock().unwrap()[0].clone();
+    assert!(!head.contains("upgrade") && !head.contains("h2c") && !head.contains("http2-settings"), "{head}");
+}
+
+#[tokio::test]
+async fn connect_makes_a_tunnel_where_it_may() {
+    let server = Server::start(|_, mut client, _| async move {
+        let line = client.until(b"\n").await;
+        client.send(line).await;
+    })
+    .await;
+    let settings = Arc::new(ringwall_head::Settings {
+        connect: ringwall_head::Connect::Tunnel,
+        ..ringwall_head::Settings::default()
+    });
+    let mut rig = Rig::start(TestPage { settings, ..TestPage::to(server.upstream()) });
+    let mut client = rig.connect().await;
+    client.send("CONNECT h:443 HTTP/1.1\r\nhost: h:443\r\n\r\n").await;
+    let head = client.head().await;
+    assert_eq!((head.status, head.field("content-length")), (200, None));
+    client.send("sealed\n").await;
+    assert_eq!(client.rest().await, b"sealed\n");
+    assert_eq!(rig.exchange().await.status, 200);
+    let closed = Rig::start(TestPage::to(server.upstream()));
+    let refused = closed.connect().await.ask("CONNECT h:443 HTTP/1.1\r\nhost: h:443\r\n\r\n").await;
+    assert_eq!(refused.status, 405);
+}
+
+#[tokio::test]
 async fn a_client_that_expects_is_told_to_continue() {
     let (server, rig) = echo().await;
     let mut client = rig.connect().await;

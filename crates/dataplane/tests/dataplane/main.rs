@@ -3,6 +3,7 @@
 
 mod http1;
 mod http2;
+mod idle;
 mod lifecycle;
 mod rig;
 mod smuggling;

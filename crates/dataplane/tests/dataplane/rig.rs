@@ -15,12 +15,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+/// Which server a name stands for.
+pub type ByName = Box<dyn Fn(Option<&str>) -> Server + Send + Sync>;
+
 /// A page that admits everything but `/refused`.
 pub struct TestPage {
     pub upstream: Mutex<Upstream>,
     pub opening: Opening,
     pub proxy_header: ProxyHeader,
-    pub server: Box<dyn Fn(Option<&str>) -> Server + Send + Sync>,
+    pub server: ByName,
     pub settings: Arc<Settings>,
     pub body_limit: u64,
     /// The peers of the calls that came to the page.

@@ -82,6 +82,9 @@ fn svid(id: &str) -> CertificateParams {
     params
 }
 
+/// What is done to an SVID to break it.
+type Change = Box<dyn Fn(&mut CertificateParams)>;
+
 /// Takes any server: what is tested is the other side.
 #[derive(Debug)]
 struct Anyone;
@@ -193,7 +196,7 @@ async fn an_svid_that_breaks_one_rule_is_refused() {
     let (server, rig) = mesh(&forge, strict()).await;
     let raw = |oid: &[u64], content: Vec<u8>| CustomExtension::from_oid_content(oid, content);
     let names = [&[0x30, KONG.len() as u8 + 2, 0x86, KONG.len() as u8][..], KONG.as_bytes()].concat();
-    let broken: Vec<(&str, Box<dyn Fn(&mut CertificateParams)>)> = vec![
+    let broken: Vec<(&str, Change)> = vec![
         ("no URI", Box::new(|p| p.subject_alt_names = vec![SanType::DnsName("kong".try_into().unwrap())])),
         ("two URIs", Box::new(|p| p.subject_alt_names.push(uri(BFF)))),
         ("not SPIFFE", Box::new(|p| p.subject_alt_names = vec![uri("https://cluster.local/ns/a/sa/b")])),
