@@ -89,3 +89,6 @@ pub(super) fn dns_name<'a>(at: Cursor<'a>) -> Option<&'a str> {
     }
     Some(host)
 }
+
+#[cfg(test)]
+mod tests;
