@@ -206,7 +206,12 @@ impl Builder<'_> {
     }
 
     fn syntax(&self, error: &ScanError) -> Stop {
-        let start = self.offsets.byte(self.text, error.marker().index());
+        let told = self.offsets.byte(self.text, error.marker().index());
+        // The parser complains after the white space in which the tab stands.
+        let before = self.text.get(..told as usize).unwrap_or_default();
+        let line = before.rfind('\n').map_or(0, |at| at + 1);
+        let indent = before.get(line..).filter(|indent| indent.trim().is_empty()).and_then(|indent| indent.find('\t'));
+        let start = indent.map_or(told, |at| u32::try_from(line + at).unwrap_or(told));
         let rest = self.text.get(start as usize..).unwrap_or_default();
         let end =
             start.saturating_add(rest.chars().next().map_or(0, |c| if c == '\n' { 0 } else { c.len_utf8() as u32 }));

@@ -3,6 +3,7 @@ use ringwall_model::Role;
 
 const SEED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/seed/manifests");
 
+#[expect(clippy::disallowed_methods, reason = "tests read the manifests from disk")]
 /// Files of the source document's manifests; `None` (and a line that says so) where they are absent.
 fn seed() -> Option<Vec<(String, Vec<u8>)>> {
     let Ok(folder) = std::fs::read_dir(SEED) else {
@@ -67,7 +68,10 @@ fn the_seed_manifests_make_a_world() {
     let kong = "kong-gateway.infrastructure.svc.cluster.local";
     assert!(world.gateway_workload(kong, 8000).is_some());
     let roles: std::collections::BTreeSet<Role> = world.listeners.iter().map(|listener| listener.role).collect();
-    assert!(roles.is_superset(&[Role::Gateway, Role::Inbound, Role::Outbound].into()), "{roles:?}");
+    assert!(
+        roles.is_superset(&[Role::Edge, Role::Gateway, Role::Inbound, Role::Outbound, Role::Egress].into()),
+        "{roles:?}"
+    );
     assert_eq!(world.watched.groups.len(), 2);
     assert_eq!(world.watched.dashboards.len(), 1);
 }
