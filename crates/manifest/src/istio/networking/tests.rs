@@ -1,5 +1,7 @@
 //! The routing resources of the platform as it was first written, and what is said of them.
 
+mod selection;
+
 use super::{Networking, Taken, lower};
 use crate::istio::envoy_filter::{Effect, Extra};
 use crate::{Input, Ledger, Resource};
