@@ -4,6 +4,7 @@
 //! "Processing phases" and "Actions". Start reading at [`Run::phase`]: rules → links → targets → values.
 
 mod change;
+pub(crate) mod column;
 mod expand;
 mod operate;
 
@@ -113,6 +114,9 @@ impl Run<'_> {
     }
 
     fn members(&mut self, link: &Link, target: &Target) -> bool {
+        if let Some(column) = target.column.filter(|_| self.prefilters()) {
+            return self.column(link, target, column);
+        }
         let (kept, aspect, part) = target.kept;
         let length = self.state.list(kept).len();
         let (from, to) = match part {

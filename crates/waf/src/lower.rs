@@ -19,7 +19,7 @@ use crate::rule::{Choice, Node, Rule, Target};
 use crate::seclang::{self, Directive, LoadError};
 use crate::template::Template;
 use crate::transform::Transformation;
-use crate::variable::{COUNT, Variable};
+use crate::variable::{Aspect, COUNT, Part, Variable};
 use draft::{Draft, Entry};
 use std::collections::BTreeMap;
 
@@ -35,6 +35,7 @@ pub(crate) struct Lowering<'a> {
     pattern_numbers: BTreeMap<String, u32>,
     phrases: Vec<Phrases>,
     nodes: Vec<Node>,
+    columns: Vec<((Variable, Aspect, Part), u32)>,
     names: Vec<Box<str>>,
     name_numbers: BTreeMap<Box<str>, u16>,
     uses: [bool; COUNT],
@@ -103,6 +104,7 @@ impl<'a> Lowering<'a> {
             pattern_numbers: BTreeMap::new(),
             phrases: Vec::new(),
             nodes: vec![Node { parent: 0, step: None, touches: Some(0), own: Some(0) }],
+            columns: Vec::new(),
             names: Vec::new(),
             name_numbers: BTreeMap::new(),
             uses: [false; COUNT],
@@ -185,6 +187,16 @@ impl<'a> Lowering<'a> {
         })
     }
 
+    /// Numbers the column of a list after a chain of transformations.
+    pub fn column(&mut self, kept: (Variable, Aspect, Part), node: u32) -> Option<u16> {
+        let found = self.columns.iter().position(|known| *known == (kept, node));
+        let number = found.unwrap_or(self.columns.len());
+        if found.is_none() {
+            self.columns.push((kept, node));
+        }
+        u16::try_from(number).ok()
+    }
+
     /// The rules whose summary fits, as a set.
     pub fn chosen(&self, fits: impl Fn(u64, &[String], &str) -> bool) -> Bits {
         let mut bits = Bits::new(self.index.len());
@@ -213,6 +225,7 @@ impl<'a> Lowering<'a> {
             rules,
             phases,
             nodes: self.nodes,
+            columns: self.columns.len(),
             patterns: self.patterns,
             phrases: self.phrases,
             prefilter,

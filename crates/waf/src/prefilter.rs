@@ -66,6 +66,11 @@ impl Literals {
         self.slots - 1
     }
 
+    /// How many slots there are.
+    pub fn slots(&self) -> u16 {
+        self.slots
+    }
+
     /// The slot of a pattern.
     #[inline]
     pub fn of_pattern(&self, pattern: u32) -> u16 {

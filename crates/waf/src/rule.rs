@@ -98,6 +98,8 @@ pub(crate) struct Target {
     pub choice: Choice,
     /// The number of values is looked at, not the values.
     pub count: bool,
+    /// Number of the column that holds all its values after the link's transformations.
+    pub column: Option<u16>,
 }
 
 /// Which members of a collection are meant.

@@ -6,6 +6,7 @@ use crate::bits::Bits;
 use crate::body::Processor;
 use crate::collections::Collections;
 use crate::configuration::{Access, AuditEngine, Engine};
+use crate::judge::column::Columns;
 use crate::report::{Interruption, Match};
 use crate::rule::Exclusion;
 use crate::text::{EMPTY, TextId, Texts};
@@ -49,6 +50,9 @@ const PLACE_IN_TX: u32 = u32::MAX - 8;
 pub(crate) struct State {
     pub texts: Texts,
     pub lists: Vec<Vec<Entry>>,
+    /// How often each list was changed, from 1.
+    revisions: Vec<u32>,
+    pub columns: Columns,
     /// How many of `ARGS` came from the query string.
     pub from_query: usize,
     pub tx: Tx,
@@ -91,11 +95,14 @@ pub(crate) struct State {
 impl State {
     /// Makes the state that of a new transaction.
     pub fn reset(&mut self, rules: &Rules, profile: &Profile, now: Timestamp) {
-        self.texts.clear();
+        self.texts.clear(rules.nodes.len());
         self.lists.resize_with(COUNT, Vec::new);
         for list in &mut self.lists {
             list.clear();
         }
+        self.revisions.clear();
+        self.revisions.resize(COUNT, 1);
+        self.columns.reset(rules.columns);
         self.from_query = 0;
         self.tx.slots.clear();
         self.tx.slots.resize(rules.names.len(), Value::Unset);
@@ -139,8 +146,21 @@ impl State {
         self.lists.get(variable as usize).map_or(&[], Vec::as_slice)
     }
 
+    /// How often the list was changed, from 1.
+    #[inline]
+    pub fn revision(&self, variable: Variable) -> u32 {
+        self.revisions.get(variable as usize).copied().unwrap_or(0)
+    }
+
+    fn changes(&mut self, variable: Variable) {
+        if let Some(revision) = self.revisions.get_mut(variable as usize) {
+            *revision = revision.saturating_add(1);
+        }
+    }
+
     /// Adds a member.
     pub fn push(&mut self, variable: Variable, name: TextId, value: TextId) {
+        self.changes(variable);
         if let Some(list) = self.lists.get_mut(variable as usize) {
             list.push(Entry { name, value });
         }
@@ -154,6 +174,7 @@ impl State {
 
     /// Makes `value` the only value.
     pub fn set_text(&mut self, variable: Variable, value: TextId) {
+        self.changes(variable);
         if let Some(list) = self.lists.get_mut(variable as usize) {
             list.clear();
             list.push(Entry { name: EMPTY, value });

@@ -27,6 +27,8 @@ pub(crate) struct Rules {
     /// The rules of each phase in order.
     pub phases: [Vec<u32>; 5],
     pub nodes: Vec<Node>,
+    /// How many columns there may be.
+    pub columns: usize,
     pub patterns: Vec<Pattern>,
     pub phrases: Vec<Phrases>,
     pub prefilter: Literals,

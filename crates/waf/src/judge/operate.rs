@@ -27,7 +27,7 @@ impl Run<'_> {
         if at.touches.is_some_and(|touches| touches & mask == 0) {
             return text;
         }
-        if let Some(known) = self.state.texts.remembered(text, node) {
+        if let Some(known) = self.state.texts.transformed(text, node) {
             return known;
         }
         let before = self.transformed(text, at.parent);
@@ -43,7 +43,7 @@ impl Run<'_> {
             }
             _ => before,
         };
-        self.state.texts.remember(text, node, result);
+        self.state.texts.note_transformed(text, node, result);
         result
     }
 
@@ -151,8 +151,15 @@ impl Run<'_> {
         if slot == NONE {
             return true;
         }
+        let (from, to) = self.scanned(id);
+        let hits = &self.state.texts.hits;
+        from != to && hits.get(from as usize..to as usize).is_some_and(|hits| hits.contains(&slot))
+    }
+
+    /// Where the literal slots of a text are in the list of hits.
+    pub(super) fn scanned(&mut self, id: TextId) -> (u32, u32) {
         let texts = &mut self.state.texts;
-        let (from, to) = match texts.text(id).and_then(|text| text.hits) {
+        match texts.text(id).and_then(|text| text.hits) {
             Some(range) => range,
             None => {
                 let mut hits = std::mem::take(&mut texts.hits);
@@ -167,8 +174,7 @@ impl Run<'_> {
                 }
                 range
             }
-        };
-        from != to && texts.hits.get(from as usize..to as usize).is_some_and(|hits| hits.contains(&slot))
+        }
     }
 
     fn injection(&mut self, id: TextId, asked: u8, found: u8, ask: impl Fn(&[u8]) -> bool) -> bool {

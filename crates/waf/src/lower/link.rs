@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, LinkDraft};
 use super::{Lowering, effect};
+use crate::judge::column::has_column;
 use crate::operator::{self, Operator};
 use crate::rule::{Choice, Disruptive, Exclusion, Link, Reach, Rule, Target};
 use crate::seclang::LoadError;
@@ -139,6 +140,13 @@ fn link(lowering: &mut Lowering<'_>, draft: &Draft, link: &LinkDraft) -> Result<
         })?);
     }
     compiled.node = lowering.node(&chain);
+    let multi = link.acts.iter().any(|act| act.name == "multimatch");
+    for target in &mut compiled.targets {
+        let whole = matches!(target.choice, Choice::All) && !target.count && has_column(target.kept.0);
+        if whole && !multi && !compiled.negated {
+            target.column = lowering.column(target.kept, compiled.node);
+        }
+    }
     for act in &link.acts {
         match act.name.as_str() {
             "capture" => compiled.capture = true,
@@ -153,7 +161,7 @@ fn link(lowering: &mut Lowering<'_>, draft: &Draft, link: &LinkDraft) -> Result<
 pub(super) fn target(lowering: &mut Lowering<'_>, item: &Item) -> Result<Target, (usize, String)> {
     let variable = variable(lowering, item)?;
     let choice = choice(lowering, variable, item)?;
-    Ok(Target { variable, kept: variable.kept(), choice, count: item.sign == Sign::Count })
+    Ok(Target { variable, kept: variable.kept(), choice, count: item.sign == Sign::Count, column: None })
 }
 
 /// An exclusion; the error has its offset.
