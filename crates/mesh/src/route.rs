@@ -68,7 +68,6 @@ pub enum At<'a> {
 
 /// What routing comes to.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "made once a call and taken apart at once; a box would allocate")]
 pub enum Selection {
     /// The call goes to a destination.
     Route(RouteChoice),

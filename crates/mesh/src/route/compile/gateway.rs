@@ -67,7 +67,7 @@ fn behind(inventory: &Inventory, id: WorkloadId) -> BTreeMap<u16, u16> {
     let own = inventory
         .services
         .iter()
-        .filter(|service| service.endpoints.iter().any(|endpoint| *endpoint == ringwall_model::Endpoint::Workload(id)));
+        .filter(|service| service.endpoints.contains(&ringwall_model::Endpoint::Workload(id)));
     own.flat_map(|service| &service.ports).map(|port| (port.target, port.number)).collect()
 }
 
