@@ -169,6 +169,15 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The same settings with one more, as if by a flag.
+    ///
+    /// # Errors
+    /// As [`Settings::read`].
+    pub fn with(mut self, name: &str, value: &str) -> Result<Self, BadSetting> {
+        self.set(name, value, Origin::Flag)?;
+        Ok(self)
+    }
+
     fn set(&mut self, name: &str, value: &str, origin: Origin) -> Result<(), BadSetting> {
         let definition = SETTINGS.iter().find(|one| one.name == name);
         let definition = definition.ok_or_else(|| BadSetting::Unknown { name: name.into(), origin: origin.clone() })?;

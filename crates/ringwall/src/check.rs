@@ -2,7 +2,7 @@
 //!
 //! In: folders, files, standard input. Out: findings for people, as JSON, SARIF or JUnit; exit 1 when one is an error.
 
-use crate::cli::{Check, Color, Common, Format};
+use crate::cli::{Check, Color, Everywhere, Format};
 use crate::exit::Exit;
 use ringwall_control::source::{Input, Source};
 use ringwall_manifest::render::{self, Colour};
@@ -11,7 +11,7 @@ use ringwall_model::Severity;
 use std::io::IsTerminal;
 
 /// Checks manifests.
-pub fn run(check: &Check, common: &Common) -> Exit {
+pub fn run(check: &Check, common: &Everywhere) -> Exit {
     let inputs = match read(&check.manifests) {
         Ok(inputs) => inputs,
         Err(exit) => return exit,
@@ -49,6 +49,12 @@ pub fn colour(wanted: Color) -> Colour {
     match wanted {
         Color::Always => Colour::Ansi,
         Color::Never => Colour::Plain,
-        Color::Auto => if terminal() { Colour::Ansi } else { Colour::Plain },
+        Color::Auto => {
+            if terminal() {
+                Colour::Ansi
+            } else {
+                Colour::Plain
+            }
+        }
     }
 }

@@ -13,12 +13,12 @@ pub struct Cli {
     pub command: Command,
     /// Options of every command.
     #[command(flatten)]
-    pub common: Common,
+    pub common: Everywhere,
 }
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
-pub struct Common {
+pub struct Everywhere {
     /// Form of the output.
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub format: Format,

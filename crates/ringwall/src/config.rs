@@ -1,6 +1,6 @@
 //! `ringwall config`: every process setting with its value and where it came from.
 
-use crate::cli::{Common, Format};
+use crate::cli::{Everywhere, Format};
 use crate::exit::Exit;
 use ringwall_control::settings::{Settings, Takes};
 use serde_json::json;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// An [`Exit`] that names the setting and its place.
-pub fn read(common: &Common) -> Result<Settings, Exit> {
+pub fn read(common: &Everywhere) -> Result<Settings, Exit> {
     let text = match &common.settings {
         Some(path) => {
             let read = std::fs::read_to_string(path);
@@ -23,7 +23,7 @@ pub fn read(common: &Common) -> Result<Settings, Exit> {
 }
 
 /// The state folder: the flag, else the setting, else the place for state of the user.
-pub fn state_dir(common: &Common, settings: &Settings) -> PathBuf {
+pub fn state_dir(common: &Everywhere, settings: &Settings) -> PathBuf {
     if let Some(path) = &common.state_dir {
         return path.clone();
     }
@@ -38,7 +38,7 @@ pub fn state_dir(common: &Common, settings: &Settings) -> PathBuf {
 }
 
 /// Prints them.
-pub fn show(common: &Common, settings: &Settings) -> Exit {
+pub fn show(common: &Everywhere, settings: &Settings) -> Exit {
     if common.format == Format::Human {
         println!("{:<18} {:<12} {:<24} WHAT IT DOES", "SETTING", "VALUE", "FROM");
         for (one, value, origin) in settings.all() {

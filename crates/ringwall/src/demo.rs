@@ -9,7 +9,7 @@ pub mod provider;
 mod scenario;
 mod stage;
 
-use crate::cli::{Common, Demo, Format};
+use crate::cli::{Demo, Everywhere, Format};
 use crate::exit::Exit;
 use crate::platform::{NotUp, Options, Platform};
 use ringwall_control::settings::Settings;
@@ -22,10 +22,17 @@ use serde_json::json;
 use stage::Stage;
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long one key set is not fetched again in the tour; a real run waits longer.
+pub const COOLDOWN: Duration = Duration::from_millis(100);
 
 /// Runs the tour.
-pub fn run(demo: &Demo, common: &Common, settings: &Settings) -> Exit {
+pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
+    let settings = match settings.clone().with("facts_cooldown", &format!("{}ms", COOLDOWN.as_millis())) {
+        Ok(settings) => &settings.clone(),
+        Err(error) => return Exit::usage(error),
+    };
     let inputs = match &demo.platform {
         Some(path) => match Source::Path(path.clone()).read() {
             Ok(inputs) => inputs,
@@ -135,7 +142,7 @@ struct Tour {
 
 impl Tour {
     /// Runs all scenarios, printing each; returns how many held and failed.
-    fn run(&self, demo: &Demo, common: &Common) -> (usize, usize) {
+    fn run(&self, demo: &Demo, common: &Everywhere) -> (usize, usize) {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return (0, 1) };
         let (mut held, mut failed) = (0, 0);
         for scenario in scenario::all() {
@@ -144,7 +151,11 @@ impl Tour {
             }
             let local = tokio::task::LocalSet::new();
             let report = local.block_on(&runtime, self.play(&scenario));
-            if report.held { held += 1 } else { failed += 1 }
+            if report.held {
+                held += 1
+            } else {
+                failed += 1
+            }
             print(&scenario, &report, common);
         }
         (held, failed)
@@ -197,14 +208,14 @@ fn limited(inputs: &[Input], name: &str, limit: u32) -> Vec<Input> {
     let window = if seconds_of_day > 86_280 { "month" } else { "day" };
     for input in &mut inputs {
         let text = String::from_utf8_lossy(&input.bytes).into_owned();
-        let Some(at) = text.find(&format!("- name: {name}\n")) else { continue };
+        let Some(at) = text.find(&format!("- scope: {name}\n")) else { continue };
         let (before, rest) = text.split_at(at);
         let lines: Vec<String> = rest
             .lines()
             .enumerate()
             .map(|(number, line)| match line.trim_start() {
-                it if it.starts_with("requests:") && number < 5 => format!("    requests: {limit}"),
-                it if it.starts_with("per:") && number < 5 => format!("    per: {window}"),
+                it if it.starts_with("requests:") && number < 3 => format!("    requests: {limit}"),
+                it if it.starts_with("per:") && number < 3 => format!("    per: {window}"),
                 _ => line.to_owned(),
             })
             .collect();
@@ -213,7 +224,7 @@ fn limited(inputs: &[Input], name: &str, limit: u32) -> Vec<Input> {
     inputs
 }
 
-fn print(scenario: &Scenario, report: &Report, common: &Common) {
+fn print(scenario: &Scenario, report: &Report, common: &Everywhere) {
     if common.format != Format::Human {
         println!(
             "{}",

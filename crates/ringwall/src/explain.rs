@@ -11,16 +11,32 @@ pub fn text(record: &Value) -> String {
     let mut text = String::new();
     if record.get("layers").is_none() {
         let _ = writeln!(text, "connection {} at {}", field("id"), field("start_time"));
-        let _ = writeln!(text, "  from {} ({}) to {} {}", field("peer"), field("peer_principal"), field("role"), field("workload"));
-        let _ = writeln!(text, "  server name {}, cluster {}", field("requested_server_name"), field("upstream_cluster"));
+        let _ = writeln!(
+            text,
+            "  from {} ({}) to {} {}",
+            field("peer"),
+            field("peer_principal"),
+            field("role"),
+            field("workload")
+        );
+        let _ =
+            writeln!(text, "  server name {}, cluster {}", field("requested_server_name"), field("upstream_cluster"));
         let _ = writeln!(text, "  refused by {}", field("refused_by"));
         let _ = writeln!(text, "  {}", field("failure"));
         return text;
     }
     let _ = writeln!(text, "call {} at {}", field("id"), field("time"));
     let _ = writeln!(text, "  {} {}{} → {}", field("method"), field("authority"), field("target"), record["status"]);
-    let _ = writeln!(text, "  at {} {} ({}), from {} ({}), client {}", field("role"), field("workload"), field("local"),
-        field("peer"), field("principal"), field("client"));
+    let _ = writeln!(
+        text,
+        "  at {} {} ({}), from {} ({}), client {}",
+        field("role"),
+        field("workload"),
+        field("local"),
+        field("peer"),
+        field("principal"),
+        field("client")
+    );
     for step in record.get("layers").and_then(Value::as_array).into_iter().flatten() {
         let part = |name: &str| step.get(name).and_then(Value::as_str).unwrap_or("-");
         let _ = writeln!(text, "  {:<9} {:<7} {}", part("layer"), part("verdict"), part("rule"));

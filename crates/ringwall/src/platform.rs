@@ -108,6 +108,7 @@ impl Platform {
             Some(state) => state.file("traces"),
             None => std::env::temp_dir().join(format!("ringwall-{}-{:016x}", std::process::id(), outside::dice())),
         };
+        make_folder(&traces)?;
         let telemetry = Arc::new(open_telemetry(&options, &traces)?);
         let dial = Arc::new(LoopbackDial { binds: binds.clone() });
         let sink = Arc::new(Sink { telemetry: telemetry.clone(), force: force.clone() });
@@ -179,7 +180,12 @@ fn open_state(options: &Options) -> Result<(History, Authorities), NotUp> {
     Ok((history, authorities))
 }
 
-fn keeper(options: &Options, current: &Arc<ArcSwap<Current>>, binds: &Arc<Binds>, provider: &Arc<Provider>) -> FactsKeeper {
+fn keeper(
+    options: &Options,
+    current: &Arc<ArcSwap<Current>>,
+    binds: &Arc<Binds>,
+    provider: &Arc<Provider>,
+) -> FactsKeeper {
     let resolve = Arc::new(dial::MeshResolve { current: current.clone(), binds: binds.clone() });
     let keeper = FactsKeeper::new(resolve, Millis(options.settings.number("facts_cooldown")));
     if options.stand_in == StandIn::Nothing {
@@ -221,9 +227,19 @@ fn open_telemetry(options: &Options, folder: &std::path::Path) -> Result<Telemet
         None => Box::new(std::io::sink()),
     };
     let bytes = options.settings.number("trace_records").saturating_mul(2048);
-    let output =
-        ringwall_telemetry::Output { access, flow, decisions: Some((folder.to_owned(), bytes)), lines_per_second: 100_000 };
+    let output = ringwall_telemetry::Output {
+        access,
+        flow,
+        decisions: Some((folder.to_owned(), bytes)),
+        lines_per_second: 100_000,
+    };
     Telemetry::start(output).map_err(|error| NotUp(format!("logs: {error}")))
+}
+
+fn make_folder(path: &std::path::Path) -> Result<(), NotUp> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| NotUp(format!("`{}`: {error}", path.display())))
 }
 
 fn append(path: &std::path::Path) -> Result<std::fs::File, NotUp> {

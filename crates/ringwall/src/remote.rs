@@ -31,9 +31,15 @@ impl Remote<'_> {
             for entry in list(answer) {
                 let text = |name| entry.get(name).and_then(Value::as_str).unwrap_or("-");
                 let revision: String = text("revision").chars().take(10).collect();
-                let changes: Vec<_> = list(entry.get("difference").unwrap_or(&Value::Null)).filter_map(Value::as_str).collect();
+                let changes: Vec<_> =
+                    list(entry.get("difference").unwrap_or(&Value::Null)).filter_map(Value::as_str).collect();
                 let generation = entry.get("generation").and_then(Value::as_u64).unwrap_or_default();
-                println!("{generation:>6}  {:<24}  {:<12}  {revision:<10}  {}", text("time"), text("author"), changes.join(" "));
+                println!(
+                    "{generation:>6}  {:<24}  {:<12}  {revision:<10}  {}",
+                    text("time"),
+                    text("author"),
+                    changes.join(" ")
+                );
             }
         })
     }
@@ -47,21 +53,30 @@ impl Remote<'_> {
 
     /// `ringwall reload`
     pub fn reload(&self) -> Exit {
-        self.show("reload", json!({ "author": author() }), |answer| println!("World {} is in force", answer["generation"]))
+        self.show("reload", json!({ "author": author() }), |answer| {
+            println!("World {} is in force", answer["generation"])
+        })
     }
 
     /// `ringwall block`
     pub fn block(&self, block: &Block) -> Exit {
         let arguments = json!({ "subject": block.subject, "for": block.span, "reason": block.reason, "by": author() });
         self.show("block", arguments, |answer| {
-            println!("{} is blocked until {} (block {}); {} live connections were cut", answer["subject"].as_str().unwrap_or_default(),
-                answer["until"].as_str().unwrap_or_default(), answer["id"], answer["cut"]);
+            println!(
+                "{} is blocked until {} (block {}); {} live connections were cut",
+                answer["subject"].as_str().unwrap_or_default(),
+                answer["until"].as_str().unwrap_or_default(),
+                answer["id"],
+                answer["cut"]
+            );
         })
     }
 
     /// `ringwall unblock`
     pub fn unblock(&self, subject: &str) -> Exit {
-        self.show("unblock", json!({ "subject": subject }), |answer| println!("{} blocks were lifted", answer["lifted"]))
+        self.show("unblock", json!({ "subject": subject }), |answer| {
+            println!("{} blocks were lifted", answer["lifted"])
+        })
     }
 
     /// `ringwall blocks`
@@ -70,7 +85,14 @@ impl Remote<'_> {
             println!("{:>6}  {:<34}  {:<24}  {:<10}  REASON", "BLOCK", "SUBJECT", "UNTIL", "BY");
             for block in list(answer) {
                 let text = |name| block.get(name).and_then(Value::as_str).unwrap_or("-");
-                println!("{:>6}  {:<34}  {:<24}  {:<10}  {}", block["id"], text("subject"), text("until"), text("by"), text("reason"));
+                println!(
+                    "{:>6}  {:<34}  {:<24}  {:<10}  {}",
+                    block["id"],
+                    text("subject"),
+                    text("until"),
+                    text("by"),
+                    text("reason")
+                );
             }
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! In: manifests. Out: a table, ready curl lines, and a running wall. Everything that was started ends with it.
 
-use crate::cli::{Common, Format, Up};
+use crate::cli::{Everywhere, Format, Up};
 use crate::exit::Exit;
 use crate::platform::{NotUp, Options, Platform, commands};
 use crate::{config, remote};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Runs a platform.
-pub fn run(up: &Up, common: &Common, settings: Settings) -> Exit {
+pub fn run(up: &Up, common: &Everywhere, settings: Settings) -> Exit {
     let source = Source::parse(&up.manifests);
     let folder = config::state_dir(common, &settings);
     let drain = Millis(settings.number("drain_timeout"));
@@ -64,7 +64,7 @@ pub fn run(up: &Up, common: &Common, settings: Settings) -> Exit {
 }
 
 /// Prints the table and ready lines.
-fn show(common: &Common, platform: &Arc<Platform>) {
+fn show(common: &Everywhere, platform: &Arc<Platform>) {
     if common.format != Format::Human {
         let current = platform.world();
         let listeners: Vec<_> = current
@@ -86,7 +86,7 @@ fn show(common: &Common, platform: &Arc<Platform>) {
     println!("Ctrl-C ends it.");
 }
 
-fn progress(common: &Common, what: &str) {
+fn progress(common: &Everywhere, what: &str) {
     if common.format == Format::Human {
         eprintln!("ringwall: {what}");
     }

@@ -71,7 +71,8 @@ impl<'a> Assumed<'a> {
             Question::Discovery { issuer, .. } => {
                 self.said.borrow_mut().push(format!("provider {issuer} {answers}"));
                 let text = serde_json::json!({ "issuer": &**issuer, "jwks_uri": format!("assumed:{issuer}") });
-                let document = self.keys.as_ref().and_then(|_| Discovery::read(text.to_string().as_bytes(), issuer).ok());
+                let document =
+                    self.keys.as_ref().and_then(|_| Discovery::read(text.to_string().as_bytes(), issuer).ok());
                 let answer = document.map_or(DiscoveryAnswer::Unanswered, |it| DiscoveryAnswer::Document(Arc::new(it)));
                 facts.discovery.insert(issuer.clone(), answer);
             }
@@ -108,10 +109,13 @@ impl Outside for Assumed<'_> {
 
     fn take(&self, takes: &[Take]) -> Result<SmallVec<[Spent; 4]>, Exceeded> {
         let untouched = |take: &Take| Spent { budget: take.budget, remaining: take.budget.limit, reset: 1 };
-        let look = |take: &Take| self.counters.map_or_else(|| untouched(take), |counters| counters.look(take, self.now));
+        let look =
+            |take: &Take| self.counters.map_or_else(|| untouched(take), |counters| counters.look(take, self.now));
         let spent: SmallVec<[Spent; 4]> = takes.iter().map(look).collect();
         match spent.iter().position(|spent| spent.remaining == 0) {
-            Some(index) => Err(Exceeded { index, spent: spent.get(index).copied().unwrap_or(EMPTY), cause: Cause::UsedUp }),
+            Some(index) => {
+                Err(Exceeded { index, spent: spent.get(index).copied().unwrap_or(EMPTY), cause: Cause::UsedUp })
+            }
             None => Ok(spent),
         }
     }
@@ -122,5 +126,8 @@ impl Outside for Assumed<'_> {
     }
 }
 
-const EMPTY: Spent =
-    Spent { budget: ringwall_model::Budget { limit: 0, window: ringwall_model::Window::Second }, remaining: 0, reset: 1 };
+const EMPTY: Spent = Spent {
+    budget: ringwall_model::Budget { limit: 0, window: ringwall_model::Window::Second },
+    remaining: 0,
+    reset: 1,
+};

@@ -1,7 +1,7 @@
 //! What the page says of one call.
 
-use ringwall_model::{Caller, FieldEdit, Layer, Millis, Reason, Reply, Trace, WorkloadId};
 use ringwall_mesh::route::RouteChoice;
+use ringwall_model::{Caller, FieldEdit, Layer, Millis, Reason, Reply, Trace, WorkloadId};
 use std::sync::Arc;
 
 /// What the page says of one call.

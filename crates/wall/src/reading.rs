@@ -9,13 +9,13 @@ use ringwall_model::{Listener, Role};
 /// The settings of a listener.
 pub fn settings(world: &World, listener: &Listener) -> Settings {
     let trust = match listener.role {
-        Role::Edge | Role::Egress => Trust::Gateway { proxies: 0 },
+        Role::Edge | Role::Egress => Trust::Gateway { proxies: world.settings.trusted_proxies },
         Role::Inbound => Trust::Sidecar,
         Role::Gateway => world.gateway(listener.workload).map_or(Trust::Peer, |gateway| real_ip(&gateway.settings)),
         Role::Outbound => Trust::Peer,
     };
     Settings {
-        normalization: ringwall_head::Normalization::DecodeAndMergeSlashes,
+        normalization: world.settings.normalization,
         connect: if listener.role == Role::Outbound { Connect::Tunnel } else { Connect::Refuse },
         underscores: Underscores::Keep,
         trust,

@@ -95,7 +95,10 @@ impl<'a> Page<'a> {
         };
         if role == Role::Edge {
             // ORDER: also after a refused credential: the flood of false tokens is counted where it belongs.
-            self.shield_caller(presented, outside).or_else(|end| verified.as_ref().map_or(Ok(()), |()| Err(end)))?;
+            let counted = self.shield_caller(presented, &verified, outside);
+            if verified.is_ok() {
+                counted?;
+            }
         }
         verified?;
         let hop = self.onward(own, ingress, through, call, outside)?;
@@ -124,9 +127,19 @@ impl<'a> Page<'a> {
     }
 
     /// Blocks and limits of the user and the tenant, as a layer before has verified them.
-    fn shield_caller(&mut self, presented: shield::Presented, outside: &impl Outside) -> Result<(), Box<End>> {
+    fn shield_caller(
+        &mut self,
+        presented: shield::Presented,
+        verified: &Result<(), Box<End>>,
+        outside: &impl Outside,
+    ) -> Result<(), Box<End>> {
         let state = shield::State { facts: outside.shield_facts(), blocks: outside.blocks(), now: outside.now() };
         let judgement = shield::caller(&self.world.shield, self.listener.workload, &self.caller, presented, state);
+        if verified.is_err() {
+            // The refusal stands; what it costs is counted all the same.
+            let _counted = outside.take(&judgement.takes);
+            return Ok(());
+        }
         self.shielded(judgement, outside)
     }
 
@@ -252,12 +265,7 @@ impl<'a> Page<'a> {
     }
 
     /// The plugins of the gateway's route: who is calling, how often, and what changes.
-    async fn plugins(
-        &mut self,
-        through: Through<'_>,
-        call: &mut Call,
-        outside: &impl Outside,
-    ) -> Result<(), Box<End>> {
+    async fn plugins(&mut self, through: Through<'_>, call: &mut Call, outside: &impl Outside) -> Result<(), Box<End>> {
         let Through { gateway, selected, .. } = through;
         let random = outside.random();
         let judged = ask(outside, |known| ringwall_gateway::judge::request(gateway, &selected, call, known, random));

@@ -57,7 +57,9 @@ pub async fn serve(app: Arc<App>, listener: tokio::net::TcpListener) {
                 drop(h2.serve_connection(TokioIo::new(stream), service).await);
             } else {
                 let mut h1 = hyper::server::conn::http1::Builder::new();
-                drop(h1.preserve_header_case(true).serve_connection(TokioIo::new(stream), service).with_upgrades().await);
+                drop(
+                    h1.preserve_header_case(true).serve_connection(TokioIo::new(stream), service).with_upgrades().await,
+                );
             }
         });
     }
@@ -87,10 +89,18 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
         return upgrade(request);
     }
     match path.as_str() {
-        "/health" | "/health/live" | "/health/ready" => json_answer(StatusCode::OK, serde_json::json!({"status": "up"})),
-        "/api/v1/chat" if app.name == "bff-service" => relay(app, request, "llm-agent-service", "/api/v1/completions/chat").await,
-        "/api/v1/agents/summary" if app.name == "bff-service" => relay(app, request, "llm-agent-service", "/api/v1/agents/summary").await,
-        "/api/v1/upload" if app.name == "bff-service" => relay(app, request, "file-storage-service", "/api/v1/files/upload").await,
+        "/health" | "/health/live" | "/health/ready" => {
+            json_answer(StatusCode::OK, serde_json::json!({"status": "up"}))
+        }
+        "/api/v1/chat" if app.name == "bff-service" => {
+            relay(app, request, "llm-agent-service", "/api/v1/completions/chat").await
+        }
+        "/api/v1/agents/summary" if app.name == "bff-service" => {
+            relay(app, request, "llm-agent-service", "/api/v1/agents/summary").await
+        }
+        "/api/v1/upload" if app.name == "bff-service" => {
+            relay(app, request, "file-storage-service", "/api/v1/files/upload").await
+        }
         "/api/v1/stream" => tokens(),
         _ if path.starts_with("/api/v1/completions/") && app.name == "llm-agent-service" => tokens(),
         "/api/v1/fail" => json_answer(StatusCode::INTERNAL_SERVER_ERROR, serde_json::json!({"error": "asked to fail"})),
@@ -217,4 +227,3 @@ async fn call(app: &App, request: Request<Incoming>, service: &str, path: &str) 
     head.headers.insert("host", host.parse().map_err(|_| "bad host")?);
     client.send_request(Request::from_parts(head, body)).await.map_err(|error| error.to_string())
 }
-

@@ -111,10 +111,13 @@ impl Wire {
 
     /// Sends bytes and reads one response.
     pub async fn exchange(&mut self, bytes: &[u8]) -> Answer {
-        if let Err(error) = self.send(bytes).await {
-            return Answer::failed(error);
+        let sent = self.send(bytes).await;
+        let answer = self.answer().await;
+        // A server may answer and close before all of a body was sent: its answer counts, not the broken pipe.
+        match sent {
+            Err(error) if answer.status == 0 => Answer::failed(error),
+            _ => answer,
         }
-        self.answer().await
     }
 
     /// Reads one response; interim (1xx) ones are passed over, except 101.

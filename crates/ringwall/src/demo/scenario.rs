@@ -111,7 +111,8 @@ pub fn passed(way: &Way, request: &[u8], answer: &Answer, status: u16) -> Report
     let failure = answer.failure.clone().map(|failure| format!(" ({failure})")).unwrap_or_default();
     Report {
         held: answer.status == status && answer.failure.is_none(),
-        saw: service.map_or_else(|| format!("{}{failure}", answer.status), |name| format!("{} from {name}", answer.status)),
+        saw: service
+            .map_or_else(|| format!("{}{failure}", answer.status), |name| format!("{} from {name}", answer.status)),
         status: answer.status,
         id: answer.field("x-request-id").unwrap_or_default().into(),
         wanted: format!("status {status}"),
@@ -123,13 +124,18 @@ pub fn passed(way: &Way, request: &[u8], answer: &Answer, status: u16) -> Report
 pub async fn judge(stage: &Stage, way: &Way, request: &[u8], answer: &Answer, expect: Expect) -> Report {
     let id = answer.field("x-request-id").unwrap_or_default().to_owned();
     let record = stage.platform.record(&id).await;
-    let text = |name: &str| record.as_ref().and_then(|it| it.get(name)?.as_str().map(str::to_owned)).unwrap_or_default();
+    let text =
+        |name: &str| record.as_ref().and_then(|it| it.get(name)?.as_str().map(str::to_owned)).unwrap_or_default();
     let (layer, rule) = (text("layer"), text("rule"));
     let held = answer.status == expect.status && layer == expect.layer && rule.contains(expect.rule);
     let failure = answer.failure.clone().unwrap_or_default();
     Report {
         held,
-        saw: if answer.status == 0 { format!("connection ended: {failure}") } else { format!("refused {}", answer.status) },
+        saw: if answer.status == 0 {
+            format!("connection ended: {failure}")
+        } else {
+            format!("refused {}", answer.status)
+        },
         status: answer.status,
         layer,
         rule,
@@ -141,14 +147,24 @@ pub async fn judge(stage: &Stage, way: &Way, request: &[u8], answer: &Answer, ex
 }
 
 /// Expects that no connection comes to be, and that the log says why.
-pub async fn no_connection(stage: &Stage, way: &Way, request: &[u8], layer: &'static str, rule: &'static str) -> Report {
+pub async fn no_connection(
+    stage: &Stage,
+    way: &Way,
+    request: &[u8],
+    layer: &'static str,
+    rule: &'static str,
+) -> Report {
     let answer = once(way, request).await;
     let record = stage.platform.latest_connection(way.to).await;
-    let text = |name: &str| record.as_ref().and_then(|it| it.get(name)?.as_str().map(str::to_owned)).unwrap_or_default();
+    let text =
+        |name: &str| record.as_ref().and_then(|it| it.get(name)?.as_str().map(str::to_owned)).unwrap_or_default();
     let (seen_layer, seen_rule) = (text("layer"), text("rule"));
     Report {
         held: answer.status == 0 && seen_layer == layer && seen_rule.contains(rule),
-        saw: format!("no connection: {}", answer.failure.clone().unwrap_or_else(|| format!("answered {}", answer.status))),
+        saw: format!(
+            "no connection: {}",
+            answer.failure.clone().unwrap_or_else(|| format!("answered {}", answer.status))
+        ),
         layer: seen_layer,
         rule: seen_rule,
         place: text("place"),

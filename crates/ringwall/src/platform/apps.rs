@@ -77,7 +77,9 @@ impl Apps {
         let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
         socket.set_nonblocking(true)?;
         let at = socket.local_addr()?;
-        self.more.send(Order::Start(Start { app, socket })).map_err(|_| std::io::Error::other("applications have ended"))?;
+        self.more
+            .send(Order::Start(Start { app, socket }))
+            .map_err(|_| std::io::Error::other("applications have ended"))?;
         Ok(at)
     }
 }

@@ -83,7 +83,8 @@ impl Authorities {
     }
 
     fn bundles(&self, world: &World) -> Result<Bundles, String> {
-        let bundle = Bundle::new([self.mesh.root().clone()]).map_err(|_| "the mesh root cannot be trusted".to_owned())?;
+        let bundle =
+            Bundle::new([self.mesh.root().clone()]).map_err(|_| "the mesh root cannot be trusted".to_owned())?;
         Ok(Bundles::of(&world.inventory.trust_domain, bundle))
     }
 
@@ -94,7 +95,8 @@ impl Authorities {
             let full = format!("{namespace}/{name}");
             let told = |what: &str| format!("Secret {full}: {what}");
             let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.reveal()).filter_map(Result::ok).collect();
-            let key = PrivateKeyDer::from_pem_slice(key.reveal()).map_err(|_| told("`tls.key` is no private key in PEM"))?;
+            let key =
+                PrivateKeyDer::from_pem_slice(key.reveal()).map_err(|_| told("`tls.key` is no private key in PEM"))?;
             let key = CertifiedKey::from_der(chain, key, provider()).map_err(|error| told(&error.to_string()))?;
             let credential = ServerCredential { key: Arc::new(key), client_authorities: None };
             set.credentials.servers.insert(full.into(), credential);
@@ -118,7 +120,8 @@ impl Authorities {
                 }
                 // A Secret with an authority in it is a real signer only when the manifests bring it.
                 Source::Secret(..) | Source::StandIn { .. } => {
-                    let issued = self.edge.issue_names(&certificate.request(), now).map_err(|error| told(error.to_string()))?;
+                    let issued =
+                        self.edge.issue_names(&certificate.request(), now).map_err(|error| told(error.to_string()))?;
                     (issued, "the embedded authority".to_owned())
                 }
                 Source::Pending { why } => {
@@ -159,7 +162,8 @@ impl Authorities {
             None => None,
         };
         if let Some(bytes) = bytes {
-            return Self::read(&bytes, svid_lifetime, now).map_err(|error| format!("`{FILE}` in the state folder: {error}"));
+            return Self::read(&bytes, svid_lifetime, now)
+                .map_err(|error| format!("`{FILE}` in the state folder: {error}"));
         }
         let make = |name| Authority::generate(name, ringwall_pki::profile::Constraints::Unconstrained, now);
         let told = |error: ringwall_pki::PkiError| error.to_string();

@@ -59,7 +59,13 @@ impl Platform {
         Ok(json!({ "id": id.0, "subject": subject, "until": until.rfc3339(), "cut": cut }))
     }
 
-    fn block_for(&self, subject: &str, span: Millis, reason: &str, by: &str) -> Result<(BlockId, usize, Timestamp), String> {
+    fn block_for(
+        &self,
+        subject: &str,
+        span: Millis,
+        reason: &str,
+        by: &str,
+    ) -> Result<(BlockId, usize, Timestamp), String> {
         let now = now();
         let until = now.plus(span);
         let parsed = super::subject::parse(subject)?;
@@ -117,7 +123,8 @@ impl Platform {
     fn explain(&self, id: &str) -> Result<Value, String> {
         let found = self.telemetry.find(id).map_err(|error| error.to_string())?;
         let record = found.into_iter().next_back();
-        let record = record.ok_or_else(|| format!("no call `{id}` is recorded; records are kept in a ring of fixed size"))?;
+        let record =
+            record.ok_or_else(|| format!("no call `{id}` is recorded; records are kept in a ring of fixed size"))?;
         let record = placed(&self.world().world, record);
         let text = crate::explain::text(&record);
         Ok(json!({ "record": record, "text": text }))
@@ -175,7 +182,8 @@ impl Platform {
     /// The edge's socket for that port of the manifests.
     pub fn edge(&self, port: u16) -> SocketAddr {
         let current = self.world();
-        let found = current.bound.values().find(|listener| listener.role == Role::Edge && listener.address.port() == port);
+        let found =
+            current.bound.values().find(|listener| listener.role == Role::Edge && listener.address.port() == port);
         found.map_or(NOWHERE, |listener| listener.bind)
     }
 
@@ -206,7 +214,12 @@ impl Platform {
     }
 
     /// An SVID of the same names, signed by somebody else.
-    pub fn foreign_identity(&self, domain: &str, namespace: &str, account: &str) -> Option<(Vec<CertificateDer<'static>>, Vec<u8>)> {
+    pub fn foreign_identity(
+        &self,
+        domain: &str,
+        namespace: &str,
+        account: &str,
+    ) -> Option<(Vec<CertificateDer<'static>>, Vec<u8>)> {
         let foreign = Authorities::open(None, self.authorities.svid_lifetime, now()).ok()?;
         identity_of(&foreign, domain, namespace, account)
     }
@@ -256,7 +269,9 @@ impl Platform {
     /// Ends a workload's applications.
     pub fn stop_app(&self, workload: &str) {
         let current = self.world();
-        let Some(found) = current.world.inventory.workloads.iter().find(|it| it.full_name() == workload) else { return };
+        let Some(found) = current.world.inventory.workloads.iter().find(|it| it.full_name() == workload) else {
+            return;
+        };
         let mut live = self.live();
         let stopped: Vec<_> = live.started.keys().filter(|(address, _)| *address == found.address).copied().collect();
         for key in stopped {
@@ -273,7 +288,8 @@ impl Platform {
         let of = |listener: &Listener| {
             current.world.inventory.workload(listener.workload).is_some_and(|owner| owner.full_name() == workload)
         };
-        let gone: Vec<SocketAddr> = live.served.iter().filter(|(_, (_, listener))| of(listener)).map(|(at, _)| *at).collect();
+        let gone: Vec<SocketAddr> =
+            live.served.iter().filter(|(_, (_, listener))| of(listener)).map(|(at, _)| *at).collect();
         for at in gone {
             if let Some((id, _)) = live.served.remove(&at) {
                 self.with_engine(|engine| engine.close(id));
@@ -292,7 +308,8 @@ impl Platform {
 fn placed(world: &ringwall_manifest::World, mut record: Value) -> Value {
     let said = record.get("refused_by").and_then(Value::as_str).unwrap_or_default().to_owned();
     let (layer, rule) = said.split_once(": ").unwrap_or_default();
-    let names = (0..world.rules.len()).filter_map(|id| world.rules.name(ringwall_model::RuleId(u32::try_from(id).ok()?)));
+    let names =
+        (0..world.rules.len()).filter_map(|id| world.rules.name(ringwall_model::RuleId(u32::try_from(id).ok()?)));
     let place = names.filter(|name| name.to_string() == rule).find_map(|name| name.place.clone());
     let place = place.map(|place| world.sources.locate(&place)).unwrap_or_default();
     if let Some(fields) = record.as_object_mut() {

@@ -26,10 +26,14 @@ impl Dial for LoopbackDial {
             match to {
                 // An application was bound by this process, so its address is a loopback one already.
                 Destination::Address(at) if at.ip().is_loopback() => TcpStream::connect(at).await,
-                Destination::Address(at) => match self.binds.bound(*at).or_else(|| self.binds.app(at.ip(), at.port())) {
-                    Some(bind) => TcpStream::connect(bind).await,
-                    None => Err(io::Error::new(io::ErrorKind::ConnectionRefused, "nothing listens there in this run")),
-                },
+                Destination::Address(at) => {
+                    match self.binds.bound(*at).or_else(|| self.binds.app(at.ip(), at.port())) {
+                        Some(bind) => TcpStream::connect(bind).await,
+                        None => {
+                            Err(io::Error::new(io::ErrorKind::ConnectionRefused, "nothing listens there in this run"))
+                        }
+                    }
+                }
                 Destination::Name(name, port) => TcpStream::connect((&**name, *port)).await,
             }
         })

@@ -40,8 +40,14 @@ impl Page for InForce {
         let state = State { facts: &facts, blocks: &self.blocks, now: ringwall_control::facts::now() };
         let followed = if listener.protocol.is_http() { Followed::ByCalls } else { Followed::ByBytes };
         let peer = Peer { address: peer, tls: None };
-        let verdict =
-            ringwall_shield::judge::connection(&world.shield, listener.workload, listener.address, &peer, followed, state);
+        let verdict = ringwall_shield::judge::connection(
+            &world.shield,
+            listener.workload,
+            listener.address,
+            &peer,
+            followed,
+            state,
+        );
         if let Decision::Refuse { because, .. } = verdict.judgement.decision {
             let delay = verdict.judgement.delay.unwrap_or_default();
             return Arrival::Refuse { layer: Layer::Shield, because, delay, guard: None };
@@ -128,7 +134,8 @@ impl Page for InForce {
             let dice = super::outside::dice();
             let outcome = ringwall_wall::connection::connection(&current.world, &listener, peer, dice);
             let way = outcome.way.ok_or(outcome.because)?;
-            self.connection_upstream(&current.world, &way).ok_or((Layer::Upstream, Reason::Builtin("upstream/unknown-destination")))
+            self.connection_upstream(&current.world, &way)
+                .ok_or((Layer::Upstream, Reason::Builtin("upstream/unknown-destination")))
         })
     }
 
@@ -142,8 +149,10 @@ impl InForce {
     /// How a gateway's port begins: in clear, by server name, or with the mesh's own certificates.
     fn gateway_opening(&self, world: &ringwall_manifest::World, listener: &Listener) -> Opening {
         let port = listener.address.port();
-        let servers = world.routes.servers(listener.workload).find(|(number, _)| *number == port).map(|(_, servers)| servers);
-        let mode = servers.and_then(|servers| servers.first()).and_then(|server| server.tls.as_ref()).map(|tls| tls.mode);
+        let servers =
+            world.routes.servers(listener.workload).find(|(number, _)| *number == port).map(|(_, servers)| servers);
+        let mode =
+            servers.and_then(|servers| servers.first()).and_then(|server| server.tls.as_ref()).map(|tls| tls.mode);
         match (mode, world.inventory.workload(listener.workload)) {
             (Some(TlsMode::IstioMutual), Some(workload)) => Opening::Strict { identity: workload.identity.clone() },
             (None, _) => Opening::Clear,

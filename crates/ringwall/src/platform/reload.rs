@@ -31,7 +31,8 @@ impl Platform {
         let mut live = self.live();
         let generation = live.history.next_generation().max(self.world().world.generation + 1);
         let (world, findings) = lower(&inputs, generation, self.options.stand_in);
-        let rendered = ringwall_manifest::render::human(&findings, &world.sources, ringwall_manifest::render::Colour::Plain);
+        let rendered =
+            ringwall_manifest::render::human(&findings, &world.sources, ringwall_manifest::render::Colour::Plain);
         if !world::may_be_taken(&findings) {
             return Err(NotUp(rendered));
         }
@@ -61,7 +62,9 @@ impl Platform {
         let mut bound = BTreeMap::new();
         let mut fresh = Vec::new();
         for listener in &world.listeners {
-            let Some(home) = world.inventory.workload(listener.workload).map(|workload| workload.address) else { continue };
+            let Some(home) = world.inventory.workload(listener.workload).map(|workload| workload.address) else {
+                continue;
+            };
             let known = self.binds.known(listener, home).filter(|at| live.served.contains_key(at));
             let (at, sockets) = match known {
                 Some(at) => (at, None),
@@ -106,7 +109,8 @@ impl Platform {
                 continue;
             }
             let outbound = current.listener(Role::Outbound, &workload.full_name(), None).map(|outbound| outbound.bind);
-            let is_provider = &*workload.app == "keycloak" || workload.labels.get("app").is_some_and(|app| &**app == "keycloak");
+            let is_provider =
+                &*workload.app == "keycloak" || workload.labels.get("app").is_some_and(|app| &**app == "keycloak");
             let app = App {
                 workload: workload.full_name(),
                 name: workload.labels.get("app").map_or_else(|| workload.app.to_string(), ToString::to_string),
@@ -210,4 +214,3 @@ impl Shell<Current> for Logs<'_> {
         Ok(Prepared { commit: Box::new(commit) })
     }
 }
-

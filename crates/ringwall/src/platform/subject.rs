@@ -54,7 +54,9 @@ mod tests {
     #[test]
     fn subjects_are_read_as_they_are_written() {
         let check = |text: &str| assert_eq!(parse(text).map(|it| render(&it)).as_deref(), Ok(text));
-        for text in ["192.0.2.1", "192.0.2.0/24", "2001:db8::1", "2001:db8::/48", "user:alice", "tenant:acme", "token:a1"] {
+        for text in
+            ["192.0.2.1", "192.0.2.0/24", "2001:db8::1", "2001:db8::/48", "user:alice", "tenant:acme", "token:a1"]
+        {
             check(text);
         }
         check("identity:spiffe://cluster.local/ns/a/sa/b");

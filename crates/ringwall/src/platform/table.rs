@@ -37,9 +37,13 @@ impl Platform {
 
     /// What is not as it would be in a cluster, for the first screen.
     pub fn assumptions(&self) -> Vec<&'static str> {
-        let mut all = vec!["cannot be gone around: no; without isolation any program of this machine may use a workload's listener (identity assumed)"];
+        let mut all = vec![
+            "cannot be gone around: no; without isolation any program of this machine may use a workload's listener (identity assumed)",
+        ];
         if self.reach() == ringwall_pki::Reach::StandIn {
-            all.push("issuers that cannot be reached are answered by a development issuer of this run (`ringwall token`)");
+            all.push(
+                "issuers that cannot be reached are answered by a development issuer of this run (`ringwall token`)",
+            );
         }
         all
     }
@@ -118,7 +122,8 @@ impl Platform {
     pub fn ready_lines(&self) -> Vec<String> {
         let current = self.world();
         let mut lines = Vec::new();
-        let edge = current.bound.values().find(|it| it.role == Role::Edge && it.protocol == ringwall_model::Protocol::Https);
+        let edge =
+            current.bound.values().find(|it| it.role == Role::Edge && it.protocol == ringwall_model::Protocol::Https);
         let Some(edge) = edge else { return lines };
         let host = current
             .world
@@ -152,7 +157,11 @@ impl Platform {
     }
 
     fn state_flag(&self) -> String {
-        self.options.state.as_ref().map(|state| format!(" --state-dir {}", state.file("").display())).unwrap_or_default()
+        self.options
+            .state
+            .as_ref()
+            .map(|state| format!(" --state-dir {}", state.file("").display()))
+            .unwrap_or_default()
     }
 
     /// What the clock brings: renewals, ended blocks.

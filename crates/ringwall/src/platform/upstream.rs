@@ -119,9 +119,10 @@ fn endpoints<'a>(
         match endpoint {
             Endpoint::Workload(id) => {
                 let Some(workload) = world.inventory.workload(*id) else { continue };
-                let fits = policy.subset_labels.as_ref().is_none_or(|labels| {
-                    labels.iter().all(|(name, value)| workload.labels.get(name) == Some(value))
-                });
+                let fits = policy
+                    .subset_labels
+                    .as_ref()
+                    .is_none_or(|labels| labels.iter().all(|(name, value)| workload.labels.get(name) == Some(value)));
                 if fits {
                     let target = known.map_or(port, |known| target(workload, known));
                     places.push(Destination::Address(SocketAddr::new(workload.address, target)));

@@ -7,8 +7,16 @@ use std::time::Duration;
 
 pub const LIST: &[Scenario] = &[
     Scenario { name: "certificates replaced under load", wants: Wants::Fresh, run: |stage| Box::pin(rotation(stage)) },
-    Scenario { name: "bad configuration while traffic flows", wants: Wants::Fresh, run: |stage| Box::pin(bad_configuration(stage)) },
-    Scenario { name: "WebSocket through edge, gateway and mesh", wants: Wants::Shared, run: |stage| Box::pin(websocket(stage)) },
+    Scenario {
+        name: "bad configuration while traffic flows",
+        wants: Wants::Fresh,
+        run: |stage| Box::pin(bad_configuration(stage)),
+    },
+    Scenario {
+        name: "WebSocket through edge, gateway and mesh",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(websocket(stage)),
+    },
     Scenario { name: "upstream down", wants: Wants::Fresh, run: |stage| Box::pin(upstream_down(stage)) },
     Scenario { name: "one gateway of three killed", wants: Wants::Fresh, run: |stage| Box::pin(gateway_killed(stage)) },
 ];
@@ -75,7 +83,12 @@ async fn bad_configuration(stage: &Stage) -> Report {
 
 async fn websocket(stage: &Stage) -> Report {
     let way = stage.edge();
-    let key = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")];
+    let key = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
     let bytes = stage.good("GET", "/api/v1/socket", &key, b"");
     let mut report = sent(&way, &bytes);
     let Ok(mut wire) = Wire::open(&way).await else { return report };
@@ -93,7 +106,8 @@ async fn websocket(stage: &Stage) -> Report {
 
 async fn upstream_down(stage: &Stage) -> Report {
     stage.platform.stop_app("application/bff-service");
-    refuses(stage, &stage.edge(), &stage.good("GET", "/api/v1/orders", &[], b""), Expect::refused(503, "upstream", "")).await
+    refuses(stage, &stage.edge(), &stage.good("GET", "/api/v1/orders", &[], b""), Expect::refused(503, "upstream", ""))
+        .await
 }
 
 async fn gateway_killed(stage: &Stage) -> Report {

@@ -9,11 +9,19 @@ use std::time::Duration;
 const LIMIT: u32 = 5;
 
 pub const LIST: &[Scenario] = &[
-    Scenario { name: "limit of one address", wants: Wants::Limit("one-address", LIMIT), run: |stage| address(stage) },
-    Scenario { name: "limit of one user", wants: Wants::Limit("one-user", LIMIT), run: |stage| user(stage) },
-    Scenario { name: "limit of one tenant, by the token", wants: Wants::Limit("one-tenant", LIMIT), run: |stage| tenant(stage) },
-    Scenario { name: "limit of all", wants: Wants::Limit("everyone", LIMIT), run: |stage| everyone(stage) },
-    Scenario { name: "blocked address, and its open connection", wants: Wants::Fresh, run: |stage| Box::pin(blocked(stage)) },
+    Scenario { name: "limit of one address", wants: Wants::Limit("address", LIMIT), run: |stage| address(stage) },
+    Scenario { name: "limit of one user", wants: Wants::Limit("user", LIMIT), run: |stage| user(stage) },
+    Scenario {
+        name: "limit of one tenant, by the token",
+        wants: Wants::Limit("tenant", LIMIT),
+        run: |stage| tenant(stage),
+    },
+    Scenario { name: "limit of all", wants: Wants::Limit("global", LIMIT), run: |stage| everyone(stage) },
+    Scenario {
+        name: "blocked address, and its open connection",
+        wants: Wants::Fresh,
+        run: |stage| Box::pin(blocked(stage)),
+    },
 ];
 
 /// Sends calls until one is over: exactly so many must pass, and the next names the limit.
@@ -39,7 +47,9 @@ async fn exhausts(stage: &Stage, tokens: &[String], rule: &'static str) -> Repor
 }
 
 fn address(stage: &Stage) -> Run<'_> {
-    Box::pin(async move { exhausts(stage, &[stage.token_of("alice", "acme"), stage.token_of("bob", "blue")], "ShieldPolicy").await })
+    Box::pin(async move {
+        exhausts(stage, &[stage.token_of("alice", "acme"), stage.token_of("bob", "blue")], "ShieldPolicy").await
+    })
 }
 
 fn user(stage: &Stage) -> Run<'_> {
@@ -53,14 +63,17 @@ fn user(stage: &Stage) -> Run<'_> {
 
 fn tenant(stage: &Stage) -> Run<'_> {
     Box::pin(async move {
-        let mut report = exhausts(stage, &[stage.token_of("alice", "acme"), stage.token_of("bob", "acme")], "ShieldPolicy").await;
+        let mut report =
+            exhausts(stage, &[stage.token_of("alice", "acme"), stage.token_of("bob", "acme")], "ShieldPolicy").await;
         report.held &= other(stage, "carol", "blue").await;
         report
     })
 }
 
 fn everyone(stage: &Stage) -> Run<'_> {
-    Box::pin(async move { exhausts(stage, &[stage.token_of("alice", "acme"), stage.token_of("bob", "blue")], "ShieldPolicy").await })
+    Box::pin(async move {
+        exhausts(stage, &[stage.token_of("alice", "acme"), stage.token_of("bob", "blue")], "ShieldPolicy").await
+    })
 }
 
 async fn other(stage: &Stage, user: &str, tenant: &str) -> bool {
@@ -109,4 +122,3 @@ async fn blocked(stage: &Stage) -> Report {
     report.wanted = "200; cut; refused; 200 after its time".into();
     report
 }
-

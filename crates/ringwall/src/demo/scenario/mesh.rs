@@ -12,13 +12,33 @@ pub const LIST: &[Scenario] = &[
     Scenario { name: "plaintext into STRICT", wants: Wants::Shared, run: |stage| Box::pin(plaintext(stage)) },
     Scenario { name: "identity of another trust domain", wants: Wants::Shared, run: |stage| Box::pin(foreign(stage)) },
     Scenario { name: "wrong service identity", wants: Wants::Shared, run: |stage| Box::pin(wrong_identity(stage)) },
-    Scenario { name: "right identity, call not allowed by policy", wants: Wants::Shared, run: |stage| Box::pin(wrong_path(stage)) },
+    Scenario {
+        name: "right identity, call not allowed by policy",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(wrong_path(stage)),
+    },
     Scenario { name: "right identity, no user token", wants: Wants::Shared, run: |stage| Box::pin(no_token(stage)) },
-    Scenario { name: "tenant header made up inside the mesh", wants: Wants::Shared, run: |stage| Box::pin(tenant(stage)) },
+    Scenario {
+        name: "tenant header made up inside the mesh",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(tenant(stage)),
+    },
     Scenario { name: "security header sent twice", wants: Wants::Shared, run: |stage| Box::pin(twice(stage)) },
-    Scenario { name: "service calls a peer through its own listener", wants: Wants::Shared, run: |stage| Box::pin(outbound(stage)) },
-    Scenario { name: "database port from a service that may not", wants: Wants::Shared, run: |stage| Box::pin(database(stage)) },
-    Scenario { name: "egress to a host that nothing declares", wants: Wants::Shared, run: |stage| Box::pin(egress(stage)) },
+    Scenario {
+        name: "service calls a peer through its own listener",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(outbound(stage)),
+    },
+    Scenario {
+        name: "database port from a service that may not",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(database(stage)),
+    },
+    Scenario {
+        name: "egress to a host that nothing declares",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(egress(stage)),
+    },
 ];
 
 fn agent_call(stage: &Stage, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
@@ -64,14 +84,16 @@ async fn no_token(stage: &Stage) -> Report {
 }
 
 async fn tenant(stage: &Stage) -> Report {
-    let way = mutual(stage, stage.platform.inbound("application/file-storage-service", 8080), "application", "bff-service");
+    let way =
+        mutual(stage, stage.platform.inbound("application/file-storage-service", 8080), "application", "bff-service");
     let bearer = format!("Bearer {}", stage.token());
     let host = "file-storage-service.application.svc.cluster.local:8080";
     let fields = [("Authorization", bearer.as_str()), ("X-Tenant-Id", "victim")];
     let bytes = request("GET", "/api/v1/files/report.pdf", host, &fields, b"");
     let answer = once(&way, &bytes).await;
     let echo: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let seen = echo.get("fields").and_then(|it| it.get("x-tenant-id")).and_then(|it| it.as_str()).unwrap_or("none").to_owned();
+    let seen =
+        echo.get("fields").and_then(|it| it.get("x-tenant-id")).and_then(|it| it.as_str()).unwrap_or("none").to_owned();
     Report {
         held: answer.status == 200 && seen == "acme",
         saw: format!("{}, service saw tenant {seen}", answer.status),
@@ -101,11 +123,14 @@ async fn database(stage: &Stage) -> Report {
     let opened = Wire::open(&way).await;
     report.held = match opened {
         // TLS 1.3 lets a client speak before the server has judged it: the close comes on the first read.
-        Ok(mut wire) => wire.send(&[0, 0, 0, 8, 4, 210, 22, 47]).await.is_err() || wire.closed(Duration::from_secs(5)).await,
+        Ok(mut wire) => {
+            wire.send(&[0, 0, 0, 8, 4, 210, 22, 47]).await.is_err() || wire.closed(Duration::from_secs(5)).await
+        }
         Err(_) => true,
     };
     let record = stage.platform.latest_connection(to).await;
-    let text = |name: &str| record.as_ref().and_then(|it| it.get(name)?.as_str().map(str::to_owned)).unwrap_or_default();
+    let text =
+        |name: &str| record.as_ref().and_then(|it| it.get(name)?.as_str().map(str::to_owned)).unwrap_or_default();
     report.layer = text("layer");
     report.rule = text("rule");
     report.place = text("place");
