@@ -3,6 +3,7 @@
 //! In: the body and what it claims to be. Out: `ARGS`, `FILES`, `XML`, `REQUEST_BODY`, error flags. Never: a body that
 //! is taken in part without saying so: what cannot be read sets `REQBODY_ERROR`. Start reading at [`read`].
 
+pub(crate) mod coding;
 mod json;
 mod multipart;
 pub(crate) mod urlencoded;
@@ -10,7 +11,7 @@ mod xml;
 
 use crate::Rules;
 use crate::configuration::Access;
-use crate::state::State;
+use crate::state::{Entry, State};
 use crate::text::TextId;
 use crate::variable::Variable as V;
 
@@ -71,9 +72,25 @@ pub(crate) fn media_type(content_type: &[u8]) -> &[u8] {
 }
 
 /// Reads the body that was kept, by the processor in force.
-pub(crate) fn read(rules: &Rules, state: &mut State) {
-    let body = std::mem::take(&mut state.request_body);
+///
+/// # Errors
+/// A body that is coded in a way that cannot be undone, or too long once it is: nothing of it was judged.
+pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(), &'static str> {
+    let mut body = std::mem::take(&mut state.request_body);
     state.set_number(V::RequestBodyLength, state.request_body_seen.max(body.len() as u64));
+    if state.request_access == Access::On
+        && !body.is_empty()
+        && let Some(decoded) = coding::decode(&codings(state, V::RequestHeaders), &body, limit)
+    {
+        match decoded {
+            Ok(decoded) => body = decoded,
+            Err(why) => {
+                fault(state, why);
+                totals(rules, state);
+                return Err(why);
+            }
+        }
+    }
     if state.request_access == Access::On && !body.is_empty() {
         let read = match state.processor {
             Processor::None => Ok(()),
@@ -94,6 +111,14 @@ pub(crate) fn read(rules: &Rules, state: &mut State) {
     }
     state.request_body = body;
     totals(rules, state);
+    Ok(())
+}
+
+/// The values of all `Content-Encoding` fields.
+pub(crate) fn codings(state: &State, fields: V) -> Vec<u8> {
+    let named = |entry: &&Entry| state.texts.bytes(entry.name).eq_ignore_ascii_case(b"content-encoding");
+    let values = state.list(fields).iter().filter(named).map(|entry| state.texts.bytes(entry.value));
+    values.collect::<Vec<_>>().join(&b',')
 }
 
 /// Notes that the body could not be read.

@@ -214,7 +214,11 @@ impl Transaction {
         if !std::mem::replace(&mut self.request_read, true)
             && let Some(state) = &mut self.state
         {
-            body::read(&self.waf.rules, state);
+            let limit = self.profile.settings.request_limit.unwrap_or(self.waf.rules.configuration.request_limit);
+            if let Err(why) = body::read(&self.waf.rules, limit, state) {
+                let status = if why == body::coding::UNKNOWN { 415 } else { 413 };
+                self.limit(if why == body::coding::BROKEN { 400 } else { status }, why, 2);
+            }
         }
         self.phase(2, fuel)
     }
@@ -229,7 +233,13 @@ impl Transaction {
         if !std::mem::replace(&mut self.response_read, true)
             && let Some(state) = &mut self.state
         {
-            let body = std::mem::take(&mut state.response_body);
+            let mut body = std::mem::take(&mut state.response_body);
+            let codings = body::codings(state, Variable::ResponseHeaders);
+            let limit = self.profile.settings.response_limit.unwrap_or(self.waf.rules.configuration.response_limit);
+            // A response that cannot be read is not held back: it is the application's own.
+            if let Some(Ok(decoded)) = body::coding::decode(&codings, &body, limit) {
+                body = decoded;
+            }
             if !body.is_empty() {
                 state.set(Variable::ResponseBody, &body);
             }
