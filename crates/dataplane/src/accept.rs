@@ -181,8 +181,9 @@ async fn reach(conversation: &Conversation, upstream: &Upstream, spoken: &Spoken
     let mut tried = Vec::new();
     let mut failure: Arc<str> = "no healthy upstream".into();
     let clear = Upstream { tls: crate::page::UpstreamTls::Clear, speaks: Speaks::Http1, ..upstream.clone() };
-    // What is sealed by the client goes on as it is.
-    let hop = if matches!(spoken, Spoken::Sealed) { &clear } else { upstream };
+    // What is sealed by the client goes on as it is; where a rule demands the mesh's mutual TLS, inside that.
+    let sealed = matches!(spoken, Spoken::Sealed) && !matches!(upstream.tls, crate::page::UpstreamTls::Mesh { .. });
+    let hop = if sealed { &clear } else { upstream };
     while let Some(next) = shared.page.choose(upstream, &tried, clock::call_id().0 as u64) {
         if tried.contains(&next) {
             break;

@@ -3,11 +3,15 @@
 //! In: a destination and the hop's TLS. Out: a stream that is ready, or [`Unreachable`] in Envoy's words. Never: reuse
 //! (`pool.rs`), choice of endpoint (`forward.rs`).
 
+mod counted;
+
 use crate::clock;
 use crate::engine::Shared;
 use crate::link::Io;
 use crate::page::{Destination, Speaks, Upstream, UpstreamTls};
 use crate::tls;
+use counted::Counted;
+use ringwall_model::UpstreamChange;
 use ringwall_pki::{Purpose, Verified};
 use rustls_pki_types::ServerName;
 use std::net::SocketAddr;
@@ -48,6 +52,14 @@ impl Unreachable {
             Self::Tls(reason) => format!("remote connection failure, transport failure reason: TLS_error:{reason}"),
         }
     }
+
+    const fn change(&self) -> UpstreamChange {
+        match self {
+            Self::Refused(_) => UpstreamChange::ConnectFailed,
+            Self::TimedOut => UpstreamChange::ConnectTimeout,
+            Self::Tls(_) => UpstreamChange::TlsFailed,
+        }
+    }
 }
 
 /// Opens a connection; all of it within the upstream's connect timeout.
@@ -80,7 +92,11 @@ pub(crate) async fn open_as(
         let address = stream.peer_addr().ok();
         secure(shared, upstream, stream, protocols).await.map(|opened| Opened { address, ..opened })
     };
-    timeout(upstream.connect_timeout.duration(), open).await.unwrap_or(Err(Unreachable::TimedOut))
+    let opened = timeout(upstream.connect_timeout.duration(), open).await.unwrap_or(Err(Unreachable::TimedOut));
+    if let Err(why) = &opened {
+        shared.changed(&upstream.cluster, why.change());
+    }
+    opened
 }
 
 async fn secure(
@@ -92,7 +108,8 @@ async fn secure(
     let speaks = upstream.speaks;
     let name = match &upstream.tls {
         UpstreamTls::Clear => {
-            return Ok(Opened { io: Box::new(stream), speaks, verified: None, address: None });
+            let io = Box::new(Counted::new(stream, shared, &upstream.cluster));
+            return Ok(Opened { io, speaks, verified: None, address: None });
         }
         UpstreamTls::Mesh { server_name, .. } | UpstreamTls::Simple { server_name, .. } => server_name.to_string(),
     };
@@ -115,5 +132,6 @@ async fn secure(
         }
         _ => None,
     };
-    Ok(Opened { io: Box::new(stream), speaks, verified, address: None })
+    let io = Box::new(Counted::new(stream, shared, &upstream.cluster));
+    Ok(Opened { io, speaks, verified, address: None })
 }

@@ -9,7 +9,7 @@ use crate::registry::{Registry, Selector};
 use crate::tls::{Credentials, Denials};
 use crate::worker::{self, Command};
 use arc_swap::ArcSwap;
-use ringwall_model::{Event, Listener, WorkloadId};
+use ringwall_model::{Event, Listener, UpstreamChange, WorkloadId};
 use ringwall_pki::Denylist;
 use std::io;
 use std::sync::Arc;
@@ -53,6 +53,13 @@ impl Shared {
             clusters: Clusters::default(),
             limits,
         }
+    }
+}
+
+impl Shared {
+    /// Tells what happened towards a cluster.
+    pub(crate) fn changed(&self, cluster: &Arc<str>, change: UpstreamChange) {
+        self.events.tell(Event::Upstream { cluster: cluster.clone(), change });
     }
 }
 

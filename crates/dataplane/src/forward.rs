@@ -18,7 +18,7 @@ use crate::worker::Conversation;
 use attempt::{Attempt, Fate};
 use replay::Replay;
 use ringwall_head::fields;
-use ringwall_model::{Call, Fields, Millis, Role};
+use ringwall_model::{Call, Fields, Millis, Role, UpstreamChange};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -51,7 +51,10 @@ pub(crate) async fn forward(
     let begun = Instant::now();
     let deadline = upstream.timeout.filter(|timeout| *timeout > Millis(0)).map(|timeout| begun + timeout.duration());
     let cluster = conversation.shared.clusters.named(&upstream.cluster);
-    let Some(slot) = cluster.request(upstream.limits.requests) else { return Err(Failure::overflow()) };
+    let Some(slot) = cluster.request(upstream.limits.requests) else {
+        conversation.shared.changed(&upstream.cluster, UpstreamChange::Overflow);
+        return Err(Failure::overflow());
+    };
     // Only WebSocket: `Upgrade: h2c` would open a channel to the upstream that no layer reads.
     let upgrade = fields::upgrade(&call.fields).filter(|name| name.eq_ignore_ascii_case(b"websocket"));
     let upgrade = upgrade.map(<[u8]>::to_vec);
@@ -65,7 +68,10 @@ pub(crate) async fn forward(
         None => tries.await,
         Some(deadline) => match timeout_at(deadline, tries).await {
             Ok(answered) => answered,
-            Err(_) => Err(Failure::timeout()),
+            Err(_) => {
+                conversation.shared.changed(&upstream.cluster, UpstreamChange::TimedOut);
+                Err(Failure::timeout())
+            }
         },
     };
     let mut response = answered?;
@@ -125,9 +131,9 @@ impl Forwarding<'_> {
             let attempt = Attempt { of: self, to: &to };
             let fate = attempt.run(body.next()).await;
             let after = Millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+            let answer = fate.status().map_or_else(|| Answer::Failed(clock::now()), |s| Answer::Status(s, after));
+            page.observed(self.upstream, &to, answer);
             if let Some(address) = fate.address() {
-                let answer = fate.status().map_or_else(|| Answer::Failed(clock::now()), |s| Answer::Status(s, after));
-                page.observed(self.upstream, address, answer);
                 record.upstream(Some(address), after);
             }
             let again = left > 0 && self.may_retry(&fate) && body.can_repeat();
@@ -136,6 +142,7 @@ impl Forwarding<'_> {
                 return self.settle(fate, record, if used_up { Retried::UsedUp } else { Retried::Spare });
             }
             left -= 1;
+            self.conversation.shared.changed(&self.upstream.cluster, UpstreamChange::Retried);
             tried.push(to);
             tokio::time::sleep(backoff(tried.len(), dice)).await;
         }

@@ -55,8 +55,8 @@ pub trait Page: Send + Sync + 'static {
     -> Local<'a, Result<Upstream, (Layer, Reason)>>;
 
     /// What became of an endpoint, for outlier detection.
-    fn observed(&self, upstream: &Upstream, endpoint: SocketAddr, answer: Answer) {
-        let _ = (upstream, endpoint, answer);
+    fn observed(&self, upstream: &Upstream, to: &Destination, answer: Answer) {
+        let _ = (upstream, to, answer);
     }
 
     /// Which of the endpoints to try, given those that were tried already; `None` when none is left.

@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod commands;
 mod dial;
 pub mod force;
+mod health;
 pub mod logs;
 mod outside;
 mod page;

@@ -1,7 +1,6 @@
 //! How heads are read at a listener: what the World says of paths and of whose word counts for the client's address.
 
 use ringwall_head::call::{Connect, Underscores};
-use ringwall_head::client::{RealIp, Search};
 use ringwall_head::{Settings, Trust};
 use ringwall_manifest::World;
 use ringwall_model::{Listener, Role};
@@ -11,7 +10,9 @@ pub fn settings(world: &World, listener: &Listener) -> Settings {
     let trust = match listener.role {
         Role::Edge | Role::Egress => Trust::Gateway { proxies: world.settings.trusted_proxies },
         Role::Inbound => Trust::Sidecar,
-        Role::Gateway => world.gateway(listener.workload).map_or(Trust::Peer, |gateway| real_ip(&gateway.settings)),
+        Role::Gateway => {
+            world.deployments.get(&listener.workload).map_or(Trust::Peer, |deployment| deployment.trust.clone())
+        }
         Role::Outbound => Trust::Peer,
     };
     Settings {
@@ -21,13 +22,4 @@ pub fn settings(world: &World, listener: &Listener) -> Settings {
         trust,
         ..Settings::default()
     }
-}
-
-/// Kong's `trusted_ips`, `real_ip_header` and `real_ip_recursive`.
-fn real_ip(settings: &ringwall_gateway::Settings) -> Trust {
-    if settings.trusted.is_empty() {
-        return Trust::Peer;
-    }
-    let search = if settings.real_ip_recursive { Search::LastUntrusted } else { Search::Last };
-    Trust::RealIp(RealIp { trusted: settings.trusted.clone(), field: settings.real_ip_header.clone(), search })
 }

@@ -7,7 +7,7 @@ use crate::http2;
 use crate::message::{Body, Response};
 use crate::page::{Destination, Speaks, UpstreamTls};
 use crate::pool::{Idle, Key, Multiplexed, Slot};
-use ringwall_model::{Millis, Scheme};
+use ringwall_model::{Millis, Scheme, UpstreamChange};
 use ringwall_pki::Verified;
 use std::net::SocketAddr;
 use tokio::time::timeout;
@@ -158,8 +158,12 @@ impl Attempt<'_> {
     }
 
     async fn open(&self, key: &Key) -> Result<Way, Closed> {
-        let slot = self.of.cluster.connection(self.of.upstream.limits.connections).ok_or(Closed::Overflow)?;
-        let opened = connect::open(&self.of.conversation.shared, self.of.upstream, self.to).await;
+        let shared = &self.of.conversation.shared;
+        let Some(slot) = self.of.cluster.connection(self.of.upstream.limits.connections) else {
+            shared.changed(&self.of.upstream.cluster, UpstreamChange::Overflow);
+            return Err(Closed::Overflow);
+        };
+        let opened = connect::open(shared, self.of.upstream, self.to).await;
         let opened = opened.map_err(Closed::Unreachable)?;
         match opened.speaks {
             Speaks::Http1 => {

@@ -48,6 +48,8 @@ pub struct InForce {
     pub proxy_header: ProxyHeader,
     /// Where everything is bound.
     pub binds: Arc<Binds>,
+    /// Balancing and outlier detection.
+    pub health: super::health::Health,
     made: RwLock<Made>,
 }
 
@@ -78,6 +80,7 @@ impl InForce {
             connections: Arc::default(),
             proxy_header,
             binds,
+            health: super::health::Health::default(),
             made: RwLock::default(),
         }
     }

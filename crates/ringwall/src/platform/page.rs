@@ -6,8 +6,8 @@ use super::force::InForce;
 use super::outside::Live;
 use ringwall_dataplane::message::Body;
 use ringwall_dataplane::page::{
-    Admitted, Arrival, ClientCertificate, Floor, Labels, Local, Opening, Outcome, Page, ProxyHeader, Reading, Refused,
-    Server, Upstream,
+    Admitted, Answer, Arrival, ClientCertificate, Destination, Floor, Labels, Local, Opening, Outcome, Page,
+    ProxyHeader, Reading, Refused, Server, Upstream,
 };
 use ringwall_mesh::Mode;
 use ringwall_mesh::route::{TlsMode, TlsVersion};
@@ -137,6 +137,14 @@ impl Page for InForce {
             self.connection_upstream(&current.world, &way)
                 .ok_or((Layer::Upstream, Reason::Builtin("upstream/unknown-destination")))
         })
+    }
+
+    fn choose(&self, upstream: &Upstream, tried: &[Destination], dice: u64) -> Option<Destination> {
+        self.choose_endpoint(upstream, tried, dice)
+    }
+
+    fn observed(&self, upstream: &Upstream, to: &Destination, answer: Answer) {
+        self.observe_endpoint(upstream, to, answer);
     }
 
     fn workload(&self, id: WorkloadId) -> Arc<str> {

@@ -165,7 +165,8 @@ pub fn lower(inputs: &[Input], generation: u64, stand_in: StandIn) -> (World, Ve
         .iter()
         .map(|input| ringwall_manifest::Input { name: input.name.as_str(), bytes: input.bytes.as_slice() })
         .collect();
-    let options = world::Options { generation, stand_in, ..world::Options::default() };
+    let reach = if stand_in == StandIn::Workloads { Reach::StandIn } else { Reach::Real };
+    let options = world::Options { generation, stand_in, reach, ..world::Options::default() };
     world::lower(&inputs, &options)
 }
 

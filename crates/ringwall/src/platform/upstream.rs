@@ -5,7 +5,7 @@
 use super::force::InForce;
 use ringwall_dataplane::page::{Destination, PoolLimits, RetryOn, Speaks, Upstream, UpstreamTls};
 use ringwall_manifest::World;
-use ringwall_mesh::route::{Retries, RouteChoice};
+use ringwall_mesh::route::{ConnectionChoice, Retries, RouteChoice};
 use ringwall_mesh::upstream::{self, Demand, UpstreamPolicy};
 use ringwall_model::{Endpoint, Listener, Millis, Protocol, Service, ServiceId, ServicePort, Workload, WorkloadId};
 use ringwall_wall::Hop;
@@ -36,7 +36,15 @@ impl InForce {
             Way::Hop(Hop::Upstream { .. }) => None,
             Way::Route { source, choice } => {
                 let cluster = self.cluster(world, *source, &choice.host, choice.port, choice.subset.as_ref())?;
-                Some(Upstream::clone(&cluster))
+                let mut upstream = Upstream::clone(&cluster);
+                if !demands_mesh(world, *source, choice) {
+                    upstream.tls = match upstream.tls {
+                        // A gateway's own port ends no mutual TLS unless a rule says that it does.
+                        UpstreamTls::Mesh { .. } if is_gateway(world, choice) => UpstreamTls::Clear,
+                        tls => tls,
+                    };
+                }
+                Some(upstream)
             }
         }
     }
@@ -70,13 +78,34 @@ impl InForce {
         if let Some(known) = self.made(world.generation, |made| made.clusters.get(&key).cloned()) {
             return Some(known);
         }
-        let made = Arc::new(make(world, source, host, port, subset.map(|name| &**name))?);
+        let (made, settings) = make(world, source, host, port, subset.map(|name| &**name))?;
+        self.health.watch(&made, &settings);
+        let made = Arc::new(made);
         self.make(world.generation, |cache| drop(cache.clusters.insert(key, made.clone())));
         Some(made)
     }
 }
 
-fn make(world: &World, source: WorkloadId, host: &str, port: u16, subset: Option<&str>) -> Option<Upstream> {
+/// Whether a rule asks for mutual TLS towards this destination, rather than auto mTLS offering it.
+fn demands_mesh(world: &World, source: WorkloadId, choice: &ConnectionChoice) -> bool {
+    let policy = upstream::policy(&world.routes, source, &choice.host, choice.port, choice.subset.as_deref());
+    policy.is_some_and(|policy| matches!(policy.tls, upstream::UpstreamTls::Mesh { demand: Demand::Always, .. }))
+}
+
+/// Whether the destination is a gateway of the mesh, whose ports are what its Gateway resource says.
+fn is_gateway(world: &World, choice: &ConnectionChoice) -> bool {
+    let service = world.inventory.service_of(&choice.host).and_then(|id| world.inventory.service(id));
+    let first = service.and_then(|service| service.endpoints.first());
+    matches!(first, Some(Endpoint::Workload(id)) if world.routes.servers(*id).next().is_some())
+}
+
+fn make(
+    world: &World,
+    source: WorkloadId,
+    host: &str,
+    port: u16,
+    subset: Option<&str>,
+) -> Option<(Upstream, Arc<upstream::Settings>)> {
     let policy = upstream::policy(&world.routes, source, host, port, subset)?;
     let service = world.inventory.service_of(host).and_then(|id: ServiceId| world.inventory.service(id));
     let (endpoints, workloads) = service.map_or_else(
@@ -85,7 +114,7 @@ fn make(world: &World, source: WorkloadId, host: &str, port: u16, subset: Option
     );
     let pool = &policy.settings.pool;
     let speaks = service.and_then(|it| it.ports.iter().find(|known| known.number == port)).map(|it| it.protocol);
-    Some(Upstream {
+    let made = Upstream {
         cluster: format!("outbound|{port}|{}|{host}", subset.unwrap_or_default()).into(),
         endpoints: endpoints.into(),
         source,
@@ -102,7 +131,8 @@ fn make(world: &World, source: WorkloadId, host: &str, port: u16, subset: Option
             per_connection: pool.max_requests_per_connection,
             idle: pool.idle_timeout,
         },
-    })
+    };
+    Some((made, policy.settings.clone()))
 }
 
 /// The endpoints of a service's port that have the subset's labels, and the workloads among them.
@@ -124,7 +154,9 @@ fn endpoints<'a>(
                     .as_ref()
                     .is_none_or(|labels| labels.iter().all(|(name, value)| workload.labels.get(name) == Some(value)));
                 if fits {
-                    let target = known.map_or(port, |known| target(workload, known));
+                    // A gateway listens at its servers' own ports.
+                    let is_server = world.routes.servers(*id).any(|(server, _)| server == port);
+                    let target = known.filter(|_| !is_server).map_or(port, |known| target(workload, known));
                     places.push(Destination::Address(SocketAddr::new(workload.address, target)));
                     workloads.push(workload);
                 }
