@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""CPU time of one hop: Ringwall with the platform's own World beside nginx and Envoy, one worker each.
+
+usage: cargo xtask bench hop [--rounds N] [--seconds N] [--connections N] [--ringwall PATH] [--only plain|mutual]
+
+Each round measures every proxy once, one after the other, so that a busy machine is busy for all of them. What counts is
+CPU time of all threads of a proxy (`/proc/PID/task/*/schedstat`), not the wall clock. Only loopback; all that is started
+is stopped. Raw samples go to `bench/results/hop.json`.
+"""
+import argparse, json, os, statistics, sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from stage import Stage, load
+
+TARGETS = [("plain", "envoy", 0.50), ("plain", "nginx", 1.60), ("mutual", "envoy", 0.60)]
+
+
+def main():
+    words = argparse.ArgumentParser()
+    words.add_argument("--rounds", type=int, default=5)
+    words.add_argument("--seconds", type=int, default=3)
+    words.add_argument("--connections", type=int, default=64)
+    words.add_argument("--ringwall")
+    words.add_argument("--only", choices=["plain", "mutual"])
+    words = words.parse_args()
+    cases = [words.only] if words.only else ["plain", "mutual"]
+    samples = []
+    with Stage(words.ringwall) as stage:
+        proxies = {case: stage.proxies(case) for case in cases}
+        for case in cases:
+            for name, proxy in proxies[case].items():
+                load(proxy, 1, words.connections)
+        for turn in range(words.rounds):
+            for case in cases:
+                for name, proxy in proxies[case].items():
+                    before = proxy.cpu()
+                    told = load(proxy, words.seconds, words.connections)
+                    spent = proxy.cpu() - before
+                    sample = {"round": turn, "case": case, "proxy": name, **told,
+                              "cpu_ns": spent, "cpu_s_per_10k": round(spent / told["requests"] / 1e5, 4)}
+                    samples.append(sample)
+                    print(f"round {turn + 1} {case:7} {name:9} {sample['cpu_s_per_10k']:.4f} CPU s per 10k,"
+                          f" {told['requests']} requests, {told['errors']} errors", flush=True)
+        result = {"command": "cargo xtask bench hop", "versions": stage.versions(), "policies": stage.policies(),
+                  "connections": words.connections, "seconds": words.seconds, "samples": samples}
+    held = report(result, cases)
+    if not words.only:
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "hop.json"), "w") as file:
+            file.write(json.dumps(result, indent=1) + "\n")
+    sys.exit(0 if held else 1)
+
+
+def report(result, cases):
+    """Prints the table; whether every target is met and no answer was wrong."""
+    print("\n" + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+          + f"; {result['policies']} policy rules in force in Ringwall")
+    middle = {}
+    for case in cases:
+        for name in dict.fromkeys(s["proxy"] for s in result["samples"] if s["case"] == case):
+            mine = [s["cpu_s_per_10k"] for s in result["samples"] if (s["case"], s["proxy"]) == (case, name)]
+            middle[case, name] = statistics.median(mine)
+            print(f"{case:7} {name:9} median {middle[case, name]:.4f} CPU s per 10k requests (min {min(mine):.4f}, max {max(mine):.4f})")
+    held = all(sample["errors"] == 0 for sample in result["samples"])
+    for case, peer, most in TARGETS:
+        if (case, peer) in middle:
+            ratio = middle[case, "ringwall"] / middle[case, peer]
+            held &= ratio <= most
+            print(f"{case:7} ringwall / {peer:6} {ratio:.2f}x (target at most {most:.2f}x): {'met' if ratio <= most else 'NOT met'}")
+    return held
+
+
+main()
