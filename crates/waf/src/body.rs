@@ -4,6 +4,8 @@
 //! is taken in part without saying so: what cannot be read sets `REQBODY_ERROR`. Start reading at [`read`].
 
 pub(crate) mod coding;
+mod graphql;
+mod grpc;
 mod json;
 mod multipart;
 pub(crate) mod urlencoded;
@@ -24,11 +26,22 @@ pub(crate) enum Processor {
     Multipart,
     Json,
     Xml,
+    GraphQl,
+    Grpc,
+    /// One message of a stream (WebSocket, server-sent events): JSON when it begins so, else one text.
+    Message,
 }
 
 impl Processor {
     /// By the name that rules use.
     pub fn named(name: &str) -> Option<Self> {
+        // Ringwall's own.
+        if name.eq_ignore_ascii_case("GRAPHQL") {
+            return Some(Self::GraphQl);
+        }
+        if name.eq_ignore_ascii_case("GRPC") {
+            return Some(Self::Grpc);
+        }
         const ALL: [Processor; 4] = [Processor::UrlEncoded, Processor::Multipart, Processor::Json, Processor::Xml];
         ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(name))
     }
@@ -39,7 +52,8 @@ impl Processor {
             Self::None => "",
             Self::UrlEncoded => "URLENCODED",
             Self::Multipart => "MULTIPART",
-            Self::Json => "JSON",
+            // To rules they are JSON: their values are arguments, and nobody forces `REQUEST_BODY` on them.
+            Self::Json | Self::GraphQl | Self::Grpc | Self::Message => "JSON",
             Self::Xml => "XML",
         }
     }
@@ -59,6 +73,8 @@ impl Processor {
             Self::Json
         } else if is(b"text/xml") || is(b"application/xml") || ends(b"+xml") {
             Self::Xml
+        } else if is(b"application/grpc") || is(b"application/grpc+proto") {
+            Self::Grpc
         } else {
             Self::None
         }
@@ -101,6 +117,12 @@ pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(),
             Processor::Multipart => multipart::read(rules, &body, state),
             Processor::Json => json::read(rules, &body, state),
             Processor::Xml => xml::read(rules, &body, state),
+            Processor::GraphQl => {
+                let read = json::read(rules, &body, state);
+                read.and_then(|()| graphql::read(rules.configuration.arguments, state))
+            }
+            Processor::Grpc => grpc::read(rules, limit, &body, state),
+            Processor::Message => message(rules, &body, state),
         };
         if let Err(why) = read {
             fault(state, why);
@@ -119,6 +141,15 @@ pub(crate) fn codings(state: &State, fields: V) -> Vec<u8> {
     let named = |entry: &&Entry| state.texts.bytes(entry.name).eq_ignore_ascii_case(b"content-encoding");
     let values = state.list(fields).iter().filter(named).map(|entry| state.texts.bytes(entry.value));
     values.collect::<Vec<_>>().join(&b',')
+}
+
+/// One message: JSON, or a text that is the argument `message`.
+fn message(rules: &Rules, body: &[u8], state: &mut State) -> Result<(), &'static str> {
+    if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) && json::read(rules, body, state).is_ok() {
+        return Ok(());
+    }
+    let (name, value) = (state.texts.keep(b"message"), state.texts.keep(body));
+    argument(state, rules.configuration.arguments, name, value)
 }
 
 /// Notes that the body could not be read.

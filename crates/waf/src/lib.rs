@@ -18,6 +18,7 @@
 )]
 
 mod alphabet;
+mod audit;
 mod bits;
 mod body;
 mod bundle;
@@ -30,6 +31,7 @@ mod lower;
 mod machine;
 mod operator;
 mod prefilter;
+mod preset;
 mod report;
 mod rule;
 mod seclang;
@@ -41,9 +43,11 @@ mod transform;
 mod variable;
 mod waf;
 
+pub use audit::AuditFormat;
 pub use bundle::Bundle;
 pub use collections::Collections;
 pub use configuration::{Access, Engine, Exclude, Overflow, Prefilter, Settings};
+pub use preset::Preset;
 pub use report::{Interruption, Matched, Report};
 pub use seclang::LoadError;
 pub use transaction::{BodyRoom, Fuel, Progress, RequestHead, ResponseHead, Transaction};

@@ -4,6 +4,7 @@
 //! order; a phase that yields is called again. `Send`: it may move to another thread between two calls.
 //! Start reading at [`Transaction::head`].
 
+use crate::audit::{self, AuditFormat};
 use crate::body;
 use crate::collections::Collections;
 use crate::configuration::{Access, Engine, Overflow};
@@ -165,6 +166,16 @@ impl Transaction {
         self.limit(413, "the request body is longer than its limit", 2)
     }
 
+    /// Takes one whole message of a stream (WebSocket text, a server-sent event) in place of a body, after phase 1.
+    /// A transaction judges one message; the stream is not held back meanwhile.
+    pub fn message(&mut self, message: &[u8]) -> BodyRoom {
+        if let Some(state) = &mut self.state {
+            state.processor = body::Processor::Message;
+            state.set(Variable::ReqbodyProcessor, state.processor.name().as_bytes());
+        }
+        self.request_body(message)
+    }
+
     /// Takes the response's head.
     pub fn response_head<'a>(&mut self, head: &ResponseHead<'_>, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
         if let Some(state) = &mut self.state {
@@ -262,6 +273,14 @@ impl Transaction {
     /// All that the transaction has to say so far.
     pub fn report(&mut self) -> Report {
         self.state.as_mut().map_or_else(Report::default, |state| report::render(&self.waf, state))
+    }
+
+    /// The audit record, after phase 5; `None` when the rule files say that this transaction is not kept.
+    /// `id` names it, in letters, digits and dashes.
+    pub fn audit(&mut self, id: &str, format: AuditFormat) -> Option<String> {
+        let report = self.report();
+        let state = self.state.as_ref()?;
+        audit::record(&self.waf.rules, state, &report, id, format)
     }
 
     /// Bytes of text that the transaction holds.

@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::{corpus, crs, libinjection, serve};
-use ringwall_waf::Settings;
+use ringwall_waf::{Preset, Settings};
 use std::path::PathBuf;
 
 /// The corpus; a test without it says so and passes, unless `RINGWALL_REQUIRE=parts`.
@@ -102,4 +102,40 @@ fn settings_of_a_route() {
     assert!(report.matched.iter().all(|matched| matched.variable != "ARGS:q"), "{report:#?}");
     let more = outcome(Settings::default().paranoia(4)).report.matched.len();
     assert!(more > plain.report.matched.len());
+}
+
+/// The benchmark's requests: what is benign passes, attacks are refused; a prompt with code and a GraphQL query pass under
+/// their presets, and attacks in other fields do not.
+#[test]
+fn verdicts_of_the_benchmark_and_the_presets() {
+    let Some(corpus) = corpus_or_skip("benchmark", "../bench/waf") else { return };
+    let load = |preset: Option<Preset>| {
+        let own = format!("SecRuleEngine On\n{}", preset.map_or("", Preset::text));
+        let waf = crs::engine(&corpus, &own).expect("rules");
+        let profile = waf.profile(Settings::default()).expect("settings");
+        move |request: &[u8]| serve::serve(&waf, &profile, request).status
+    };
+    let (plain, prompts, graphql) = (load(None), load(Some(Preset::Prompts)), load(Some(Preset::GraphQl)));
+    for path in corpus::files(&corpus.join("../bench/waf")) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let request = corpus::bytes(&path).expect("a request");
+        let refused = name.contains("attack") || name.starts_with("05") || name.starts_with("10");
+        assert_eq!(plain(&request), Some(if refused { 403 } else { 200 }), "{name}");
+        if name.starts_with("05") {
+            assert_eq!(prompts(&request), Some(200), "{name}");
+        }
+        if name.starts_with("10") {
+            assert_eq!(graphql(&request), Some(200), "{name}");
+        }
+    }
+    let post = |body: &str| {
+        let head =
+            "POST /api HTTP/1.1\r\nHost: a.example\r\nUser-Agent: x\r\nAccept: */*\r\nContent-Type: application/json";
+        format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    let attack = "<script>alert(document.cookie)</script>";
+    assert_eq!(prompts(&post(&format!("{{\"user\":\"{attack}\"}}"))), Some(403));
+    assert_eq!(prompts(&post(&format!("{{\"prompt\":\"{attack}\"}}"))), Some(200));
+    assert_eq!(graphql(&post(&format!("{{\"query\":\"{{ a(b: \\\"{attack}\\\") }}\"}}"))), Some(403));
+    assert_eq!(graphql(&post(&format!("{{\"query\":\"{{ a }}\",\"variables\":{{\"v\":\"{attack}\"}}}}"))), Some(403));
 }

@@ -303,3 +303,74 @@ fn json_names_have_two_spellings() {
     assert!(!same_name(b"json.a.1.b", b"json.a.array_0.b"));
     assert!(!same_name(b"a.0", b"a.array_0"));
 }
+
+#[test]
+fn bodies_that_peers_do_not_read() {
+    let rule = "SecRule ARGS \"@contains evil\" \"id:1\"";
+    let graphql = waf(&format!("{}{rule}", crate::Preset::GraphQl.text()));
+    let ids = |waf: &Arc<Waf>, kind: &str, body: &[u8]| {
+        let mut tx = begin(waf, Settings::default(), 0, "/", &[("Content-Type", kind)]);
+        run(&mut tx, body).0
+    };
+    assert_eq!(ids(&graphql, "application/json", br#"{"query":"{ a(b: \"evil\") }"}"#), [1]);
+    assert_eq!(ids(&graphql, "application/json", br#"{"query":"{ a(b: \"x\") }","variables":{"v":"evil"}}"#), [1]);
+    let deep = format!("{{\"query\":\"{}a{}\"}}", "{a".repeat(16), "}".repeat(16));
+    assert_eq!(ids(&graphql, "application/json", deep.as_bytes()), [9_990_201]);
+    // Field 1 is a message whose field 2 is a text.
+    let inner = b"\x12\x06x evil";
+    let message = [&[0x0a, inner.len() as u8][..], inner].concat();
+    let framed = [&[0, 0, 0, 0, message.len() as u8][..], &message].concat();
+    assert_eq!(ids(&waf(rule), "application/grpc", &framed), [1]);
+    assert_eq!(ids(&waf("SecRule REQBODY_ERROR \"@eq 1\" \"id:1\""), "application/grpc", b"\0\0\0\0\x09ab"), [1]);
+    let strict = waf(crate::Preset::Strict.text());
+    assert_eq!(ids(&strict, "application/json", b"{"), [9_990_400]);
+}
+
+#[test]
+fn messages_of_a_stream() {
+    let waf = waf("SecRule ARGS:message|ARGS:json.m \"@streq evil\" \"id:1,deny\"");
+    let judged = |message: &[u8]| {
+        let mut tx = begin(&waf, Settings::default(), 0, "/socket", &[]);
+        tx.phase1(Fuel::ENDLESS);
+        tx.message(message);
+        tx.phase2(Fuel::ENDLESS)
+    };
+    assert_eq!(judged(b"evil"), Progress::Interrupt);
+    assert_eq!(judged(br#"{"m":"evil"}"#), Progress::Interrupt);
+    assert_eq!(judged(b"{not json"), Progress::Pass);
+}
+
+#[test]
+fn bodies_beyond_their_limit() {
+    let waf = waf("SecRequestBodyLimit 100\nSecRule ARGS \"@streq evil\" \"id:1,deny\"");
+    let mut tx = begin(&waf, Settings::default(), 0, "/", &[("Content-Type", "application/x-www-form-urlencoded")]);
+    tx.phase1(Fuel::ENDLESS);
+    assert_eq!(tx.request_body(&[b'a'; 60]), crate::BodyRoom::More);
+    assert_eq!(tx.request_body(&[b'a'; 60]), crate::BodyRoom::Refuse);
+    assert_eq!(tx.interruption().map(|by| by.status), Some(413));
+    assert_eq!(tx.phase2(Fuel::ENDLESS), Progress::Interrupt);
+}
+
+#[test]
+fn audit_records() {
+    let rules = "SecAuditEngine RelevantOnly\nSecAuditLogRelevantStatus \"^(?:5|4(?!04))\"\nSecAuditLogParts ABCFHKZ\n\
+        SecAction \"id:9,phase:1,nolog,pass,sanitiseArg:password,sanitiseRequestHeader:Authorization\"\n\
+        SecRule ARGS:a \"@streq evil\" \"id:1,phase:2,deny,msg:'Bad a',tag:'t'\"";
+    let waf = waf(rules);
+    let judged = |body: &str| {
+        let kind = ("Content-Type", "application/x-www-form-urlencoded");
+        let mut tx = begin(&waf, Settings::default(), 0, "/p", &[("Authorization", "Bearer x"), kind]);
+        run(&mut tx, body.as_bytes());
+        tx
+    };
+    assert_eq!(judged("a=good").audit("x", crate::AuditFormat::Json), None);
+    let mut tx = judged("a=evil&password=hunter2");
+    let native = tx.audit("x", crate::AuditFormat::Native).unwrap();
+    assert!(native.contains("--x-A--") && native.contains("--x-Z--") && native.contains("[id \"1\"]"), "{native}");
+    assert!(native.contains("GET /p HTTP/1.1") && native.contains("password=*******"), "{native}");
+    assert!(!native.contains("hunter2") && !native.contains("Bearer"), "{native}");
+    let json: serde_json::Value = serde_json::from_str(&tx.audit("x", crate::AuditFormat::Json).unwrap()).unwrap();
+    assert_eq!(json["transaction"]["messages"][0]["details"]["ruleId"], "1");
+    assert_eq!(json["transaction"]["response"]["http_code"], 403);
+    assert!(!json.to_string().contains("hunter2"));
+}

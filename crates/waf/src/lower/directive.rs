@@ -5,6 +5,7 @@ use super::draft::{Draft, Gathered, intervals};
 use crate::configuration::{Access, AuditEngine, Engine, Overflow};
 use crate::operator::pattern::Pattern;
 use crate::seclang::{Directive, LoadError};
+use crate::variable::Variable;
 
 /// How a directive is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +201,9 @@ fn configure(lowering: &mut Lowering<'_>, directive: &Directive, name: &str) -> 
         "SecAuditLogParts" => text.clone_into(&mut configuration.audit_parts),
         "SecAuditEngine" => {
             configuration.audit = audit(text).ok_or_else(|| wrong("On, Off or RelevantOnly"))?;
+            for variable in [Variable::RemoteAddr, Variable::RemotePort, Variable::ServerAddr, Variable::ServerPort] {
+                lowering.note(variable);
+            }
         }
         "SecAuditLogRelevantStatus" => {
             // ModSecurity's own recommended file writes "all 4xx but 404" with a look-ahead.
