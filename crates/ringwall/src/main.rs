@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod exit;
 mod explain;
+mod import;
 mod platform;
 mod remote;
 mod up;
@@ -49,7 +50,7 @@ fn run(cli: Cli) -> Exit {
         Command::Token(token) => remote.token(token),
         Command::Probe(probe) => remote.probe(probe),
         Command::Config => config::show(&cli.common, &settings),
-        Command::Import { .. } => Exit::usage("import is not there yet"),
+        Command::Import { scripts } => import::run(scripts, &cli.common),
         Command::Completion { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "ringwall", &mut std::io::stdout());
             Exit::HELD
