@@ -115,14 +115,22 @@ impl Excerpt {
             (0, lines.len())
         };
         let blanked = blank::secrets(lines, line_start, document);
-        let text: String = blanked.get(from..to)?.chars().map(|c| if c == '\t' || !c.is_control() || c == '\n' { c } else { ' ' }).collect();
+        let text: String = blanked
+            .get(from..to)?
+            .chars()
+            .map(|c| if c == '\t' || !c.is_control() || c == '\n' { c } else { ' ' })
+            .collect();
         let first_line = position(&file.text, line_start).line;
         let inner = start.saturating_sub(line_start + from).min(text.len());
         let span = inner..(cut - line_start).saturating_sub(from).clamp(inner, text.len());
         Some(Self { name: clean(&file.name), first_line, text, span })
     }
 
-    fn snippet(self, kind: AnnotationKind, label: Option<String>) -> Snippet<'static, annotate_snippets::Annotation<'static>> {
+    fn snippet(
+        self,
+        kind: AnnotationKind,
+        label: Option<String>,
+    ) -> Snippet<'static, annotate_snippets::Annotation<'static>> {
         let lines = self.text.lines().count().min(MAX_LINES);
         let mut annotation = kind.span(self.span);
         if let Some(label) = label {

@@ -64,10 +64,8 @@ fn table(
 
 /// Ports of the workload that its Services map a port to.
 fn behind(inventory: &Inventory, id: WorkloadId) -> BTreeMap<u16, u16> {
-    let own = inventory
-        .services
-        .iter()
-        .filter(|service| service.endpoints.contains(&ringwall_model::Endpoint::Workload(id)));
+    let own =
+        inventory.services.iter().filter(|service| service.endpoints.contains(&ringwall_model::Endpoint::Workload(id)));
     own.flat_map(|service| &service.ports).map(|port| (port.target, port.number)).collect()
 }
 
