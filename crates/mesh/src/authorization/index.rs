@@ -20,12 +20,15 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Laid>,
-    probes: Vec<(Field, TextIndex)>,
+    probes: Vec<Probe>,
     headers: HeaderProbes,
-    claims: Vec<(Box<str>, Vec<(Field, TextIndex)>)>,
+    claims: Vec<(Box<str>, Vec<Probe>)>,
     /// Rules that hang on nothing: they have no positive clause.
     loose: Vec<u32>,
 }
+
+/// What to look up, and where.
+type Probe = (Field, TextIndex);
 
 /// One rule, ready to be tried.
 #[derive(Clone, Debug)]
@@ -170,7 +173,7 @@ impl RuleSet {
 
     /// Walks whichever is shorter: the claims that rules hang on, or those of the token.
     fn visit_claims(&self, call: &Attributes<'_>, claims: &Claims, consider: &mut impl FnMut(&[u32])) {
-        let mut probe = |indexes: &[(Field, TextIndex)]| {
+        let mut probe = |indexes: &[Probe]| {
             for (field, index) in indexes {
                 call.visit(field, &mut |value| index.visit(value, consider));
             }

@@ -25,7 +25,7 @@ fn keys_are_asked_for_once_and_again_for_a_new_name() {
     let renewed = Question::Keys { uri: "u".into(), kid: Some("new".into()) };
     let mut facts = Facts::default();
     assert_eq!(verify(&source, &token, &facts, &[]), Verification::Ask(first.clone()));
-    assert_eq!(verify(&source, &token, &facts, &[first.clone()]), Verification::Unanswered);
+    assert_eq!(verify(&source, &token, &facts, std::slice::from_ref(&first)), Verification::Unanswered);
     facts.keys.insert("u".into(), KeyAnswer::Set(old));
     assert_eq!(verify(&source, &token, &facts, &[first]), Verification::Ask(renewed.clone()));
     assert_eq!(verify(&source, &token, &facts, &[renewed]), Verification::Refused(BadSignature::NoKey));
