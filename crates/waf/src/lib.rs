@@ -26,6 +26,8 @@ mod collections;
 mod configuration;
 mod fill;
 mod judge;
+#[cfg(test)]
+mod laws;
 pub mod libinjection;
 mod lower;
 mod machine;
@@ -40,6 +42,7 @@ mod template;
 mod text;
 mod transaction;
 mod transform;
+mod tune;
 mod variable;
 mod waf;
 
@@ -51,6 +54,7 @@ pub use preset::Preset;
 pub use report::{Interruption, Matched, Report};
 pub use seclang::LoadError;
 pub use transaction::{BodyRoom, Fuel, Progress, RequestHead, ResponseHead, Transaction};
+pub use tune::tune;
 pub use waf::{Counts, Interval, Profile, Support, Waf};
 
 pub(crate) use waf::Rules;

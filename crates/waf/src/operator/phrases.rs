@@ -1,13 +1,15 @@
 //! `@pm` and `@pmFromFile`: many phrases at once, without regard to case.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use std::sync::OnceLock;
 
 /// A list of phrases.
 #[derive(Debug)]
 pub(crate) struct Phrases {
     /// Lower case.
     pub list: Vec<Vec<u8>>,
-    automaton: Option<AhoCorasick>,
+    /// Built when it is first needed: the prefilter's own automaton answers nearly always.
+    automaton: OnceLock<Option<AhoCorasick>>,
     /// Length of the shortest.
     pub shortest: u32,
 }
@@ -18,14 +20,8 @@ impl Phrases {
         let mut list: Vec<Vec<u8>> = list.filter(|phrase| !phrase.is_empty()).map(|p| p.to_ascii_lowercase()).collect();
         list.sort_unstable();
         list.dedup();
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(&list)
-            .ok();
         let shortest = list.iter().map(Vec::len).min().unwrap_or(0);
-        Self { list, automaton, shortest: u32::try_from(shortest).unwrap_or(u32::MAX) }
+        Self { list, automaton: OnceLock::new(), shortest: u32::try_from(shortest).unwrap_or(u32::MAX) }
     }
 
     /// The lines of a phrase file: trimmed, without comments.
@@ -41,7 +37,15 @@ impl Phrases {
 
     /// Where a phrase first ends.
     pub fn find(&self, text: &[u8]) -> Option<(usize, usize)> {
-        self.automaton.as_ref()?.find(text).map(|found| (found.start(), found.end()))
+        let build = || {
+            AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .match_kind(MatchKind::Standard)
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(&self.list)
+                .ok()
+        };
+        self.automaton.get_or_init(build).as_ref()?.find(text).map(|found| (found.start(), found.end()))
     }
 }
 
