@@ -70,6 +70,13 @@ pub enum Form {
 /// All settings, sorted by name.
 pub const SETTINGS: &[Definition] = &[
     define("access_log", "where access log lines go", "off", Form::Word(&["off", "stdout", "file"]), Takes::Restart),
+    define(
+        "crs",
+        "folder of a released OWASP Core Rule Set; empty for a few rules of our own",
+        "",
+        Form::Path,
+        Takes::Reload,
+    ),
     define("drain_timeout", "how long open requests may finish after SIGTERM", "10s", DURATION, Takes::Restart),
     define("facts_cooldown", "least time between two fetches of one key set", "10s", DURATION, Takes::Restart),
     define(

@@ -89,9 +89,15 @@ impl Body {
         Self { held, rest, length, failed: None, allowed: u64::MAX, count: None }
     }
 
-    /// Gives [`BodyError::TooLarge`] once more than so many bytes have come.
+    /// Gives [`BodyError::TooLarge`] once more than so many bytes have come, what is held included.
     pub fn limit(&mut self, most: u64) {
-        self.allowed = self.allowed.min(most);
+        let held = self.held_length();
+        if held > most {
+            // Not a byte of it goes on.
+            self.held.clear();
+            self.failed = Some(BodyError::TooLarge);
+        }
+        self.allowed = self.allowed.min(most.saturating_sub(held));
     }
 
     /// Counts the bytes that come from now on.

@@ -35,8 +35,11 @@ pub struct Declared {
     /// Secrets by (namespace, name).
     pub secrets: BTreeMap<(Box<str>, Box<str>), Secret>,
     /// ConfigMaps by (namespace, name): text by key.
-    pub config_maps: BTreeMap<(Box<str>, Box<str>), BTreeMap<Box<str>, Box<str>>>,
+    pub config_maps: BTreeMap<(Box<str>, Box<str>), Texts>,
 }
+
+/// The texts of a ConfigMap by key.
+pub type Texts = BTreeMap<Box<str>, Box<str>>;
 
 /// How one kind is lowered into what is declared.
 pub type Lower = fn(&Resource<'_>, &mut Declared);

@@ -5,6 +5,7 @@
 //! it. The list of kinds is [`kinds::KINDS`]; a kind that is not on it is a finding.
 
 mod dialects;
+pub mod firewall;
 pub mod installation;
 pub mod kinds;
 mod listeners;
@@ -54,6 +55,8 @@ pub struct World {
     pub deployments: BTreeMap<WorkloadId, Arc<Deployment>>,
     /// Limits, blocks, reputation, geography.
     pub shield: Shield,
+    /// The web application firewall; the shell arms it. `None`: no rule set is in force.
+    pub firewall: Option<firewall::Firewall>,
     /// Certificates to be made and kept.
     pub certificates: Plan,
     /// Where calls come in; bind ports are 0 until bound.

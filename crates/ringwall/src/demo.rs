@@ -5,9 +5,12 @@
 pub mod app;
 pub mod client;
 pub mod manifests;
+mod prove;
 pub mod provider;
 mod scenario;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use crate::cli::{Demo, Everywhere, Format};
 use crate::exit::Exit;
@@ -54,12 +57,18 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
     };
     if human {
         second_act(&platform);
-        println!("\nAct 3  attacks, and calls that must pass");
+        let act = if demo.prove {
+            "each named rule taken out of the manifests, and the call sent again"
+        } else {
+            "attacks, and calls that must pass"
+        };
+        println!("\nAct 3  {act}");
     }
     let tour = Tour { inputs, settings: settings.clone(), platform: platform.clone(), prove: demo.prove };
     let (held, failed) = tour.run(demo, common);
     if human {
-        println!("\n{held} held, {failed} failed, in {:.1} s", started.elapsed().as_secs_f64());
+        let held_as = if demo.prove { "proved or let through" } else { "held" };
+        println!("\n{held} {held_as}, {failed} failed, in {:.1} s", started.elapsed().as_secs_f64());
         println!("next   ringwall check examples/as-written");
         println!("       ringwall up examples/ai-platform --stand-in");
         println!("       ringwall demo --prove");
@@ -108,7 +117,10 @@ fn second_act(platform: &Arc<Platform>) {
     for line in platform.certificate_lines().lines() {
         println!("       {line}");
     }
-    println!("       in force   tls, head, shield, route, gateway, mesh");
+    println!("       in force   tls, head, shield, route, waf, gateway, mesh");
+    if let Some(firewall) = &current.world.firewall {
+        println!("       waf        {}", firewall.title);
+    }
     for (layer, why) in crate::platform::commands::NOT_IN_FORCE {
         println!("       not        {layer}: {why}");
     }
@@ -151,6 +163,16 @@ impl Tour {
             }
             let local = tokio::task::LocalSet::new();
             let report = local.block_on(&runtime, self.play(&scenario));
+            if self.prove {
+                let proof = local.block_on(&runtime, self.proof(&scenario, &report));
+                if proof.proved {
+                    held += 1
+                } else {
+                    failed += 1
+                }
+                prove::print(&scenario, &proof, common);
+                continue;
+            }
             if report.held {
                 held += 1
             } else {
@@ -171,19 +193,28 @@ impl Tour {
 
     /// The platform that a scenario wants.
     fn stage(&self, wants: Wants) -> Result<Stage, NotUp> {
-        let platform = match wants {
-            Wants::Shared => self.platform.clone(),
-            Wants::Fresh => start(&self.inputs, &self.settings, ProxyHeader::Absent)?,
-            Wants::Balancer => start(&self.inputs, &self.settings, ProxyHeader::Required)?,
+        if wants == Wants::Shared {
+            return Ok(Stage { platform: self.platform.clone() });
+        }
+        self.fresh(wants, &self.wanted(wants))
+    }
+
+    /// A new platform of these manifests, as the scenario wants it.
+    fn fresh(&self, wants: Wants, inputs: &[Input]) -> Result<Stage, NotUp> {
+        let header = if wants == Wants::Balancer { ProxyHeader::Required } else { ProxyHeader::Absent };
+        Ok(Stage { platform: start(inputs, &self.settings, header)? })
+    }
+
+    /// The manifests that a scenario wants.
+    fn wanted(&self, wants: Wants) -> Vec<Input> {
+        match wants {
+            Wants::Shared | Wants::Fresh | Wants::Balancer => self.inputs.clone(),
             Wants::Proxies(count) => {
                 let change = ("numTrustedProxies: 0".to_owned(), format!("numTrustedProxies: {count}"));
-                start(&replaced(&self.inputs, &[change]), &self.settings, ProxyHeader::Absent)?
+                replaced(&self.inputs, &[change])
             }
-            Wants::Limit(name, limit) => {
-                start(&limited(&self.inputs, name, limit), &self.settings, ProxyHeader::Absent)?
-            }
-        };
-        Ok(Stage { platform })
+            Wants::Limit(name, limit) => limited(&self.inputs, name, limit),
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! In: a record of the running wall, or a call that is described. Out: one line a layer, and the rule's place.
 
+pub mod described;
+mod told;
+
 use serde_json::Value;
 use std::fmt::Write as _;
 

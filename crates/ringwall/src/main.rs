@@ -10,6 +10,7 @@ mod exit;
 mod explain;
 mod import;
 mod platform;
+mod probe;
 mod remote;
 mod up;
 
@@ -36,9 +37,10 @@ fn run(cli: Cli) -> Exit {
         Command::Up(up) => up::run(up, &cli.common, settings),
         Command::Demo(demo) => demo::run(demo, &cli.common, &settings),
         Command::Check(check) => check::run(check, &cli.common),
-        Command::Explain(explain) => match &explain.id {
-            Some(id) => remote.explain(id),
-            None => Exit::usage("name a call's id"),
+        Command::Explain(explain) => match (&explain.id, &explain.url) {
+            (_, Some(url)) => explain::described::run(url, explain, &cli.common, &settings, &folder),
+            (Some(id), None) => remote.explain(id),
+            (None, None) => Exit::usage("name a call's id, or describe one with --url"),
         },
         Command::Status => remote.status(),
         Command::History => remote.history(),

@@ -3,6 +3,7 @@
 //! In: manifests, settings. Out: listeners that answer, until it is dropped. Everything that it starts ends with it.
 //! Start reading at [`Platform::start`].
 
+pub mod admin;
 pub mod apps;
 pub mod certificates;
 pub mod commands;
@@ -13,6 +14,7 @@ pub mod logs;
 mod outside;
 mod page;
 mod reload;
+pub mod rules;
 pub use reload::lower;
 pub mod subject;
 pub mod table;
@@ -37,7 +39,7 @@ use ringwall_model::{Event, Listener, Millis, Question, Role, Timestamp};
 use ringwall_telemetry::{Names, Telemetry};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How a platform is to run.
 pub struct Options {
@@ -68,9 +70,12 @@ pub struct Platform {
     /// Folder of the ring of decisions.
     traces: std::path::PathBuf,
     authorities: Authorities,
+    rules: rules::Rules,
     provider: Arc<Provider>,
     binds: Arc<Binds>,
     apps: Apps,
+    /// Metrics and health; set once the platform is up.
+    admin: OnceLock<admin::Admin>,
     live: Mutex<Live>,
 }
 
@@ -99,6 +104,7 @@ impl Platform {
     /// [`NotUp`] says what is wrong, with file, line and column where it is a manifest.
     pub fn start(inputs: Vec<Input>, options: Options) -> Result<Arc<Self>, NotUp> {
         let (history, authorities) = open_state(&options)?;
+        let rules = rules::load(options.settings.text("crs")).map_err(NotUp)?;
         let provider = Arc::new(Provider::new(ISSUER, PROVIDER_BASE).map_err(NotUp)?);
         let binds = Arc::new(Binds::choose(u16::try_from(outside::dice() & 0xffff).unwrap_or_default()));
         let current = Arc::new(ArcSwap::from_pointee(Current::default()));
@@ -123,9 +129,11 @@ impl Platform {
             telemetry,
             traces,
             authorities,
+            rules,
             provider,
             binds,
             apps,
+            admin: OnceLock::new(),
             live: Mutex::new(Live {
                 served: BTreeMap::new(),
                 started: BTreeMap::new(),
@@ -139,6 +147,9 @@ impl Platform {
         });
         let (author, revision) = (platform.options.author.clone(), platform.options.revision.clone());
         platform.take(inputs, &author, revision)?;
+        let admin = admin::Admin::start(&platform).map_err(|error| NotUp(format!("admin listener: {error}")))?;
+        // Set here only, so it was empty.
+        drop(platform.admin.set(admin));
         Ok(platform)
     }
 

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// The ring, as its one writer has it.
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub struct Ring {
     files: [PathBuf; 2],
     current: usize,
-    open: File,
+    open: BufWriter<File>,
     written: u64,
     half: u64,
 }
@@ -27,7 +27,7 @@ impl Ring {
         let age = |path: &PathBuf| path.metadata().and_then(|meta| meta.modified()).ok();
         let current = usize::from(age(&files[1]) > age(&files[0]));
         let open = appended(&files[current])?;
-        let written = open.metadata()?.len();
+        let written = open.get_ref().metadata()?.len();
         Ok(Self { files, current, open, written, half: (bytes / 2).max(1) })
     }
 
@@ -37,14 +37,23 @@ impl Ring {
     /// When the disk does not take it.
     pub fn push(&mut self, line: &[u8]) -> io::Result<()> {
         if self.written >= self.half {
+            self.open.flush()?;
             self.current ^= 1;
             self.open = appended(&self.files[self.current])?;
-            self.open.set_len(0)?;
+            self.open.get_ref().set_len(0)?;
             self.written = 0;
         }
         self.open.write_all(line)?;
         self.written += line.len() as u64;
         Ok(())
+    }
+
+    /// Hands what was added to the system, so that others can read it.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.open.flush()
     }
 }
 
@@ -75,9 +84,9 @@ fn paths(directory: &Path) -> [PathBuf; 2] {
 }
 
 /// Opened so that only the owner may read it: a record names people and what they did.
-fn appended(path: &Path) -> io::Result<File> {
+fn appended(path: &Path) -> io::Result<BufWriter<File>> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(BufWriter::new)
 }
 
 #[cfg(test)]
@@ -99,6 +108,7 @@ mod tests {
         // Opened again, it goes on where it was.
         let mut ring = Ring::open(directory.path(), 1000).unwrap();
         ring.push(b"{\"id\":\"later\"}\n").unwrap();
+        ring.flush().unwrap();
         assert_eq!(find(directory.path(), "c199").unwrap().len(), 1);
         assert_eq!(find(directory.path(), "later").unwrap().len(), 1);
     }

@@ -6,7 +6,7 @@ use crate::metrics::{Certificate, Level, Metrics};
 use crate::peers::{self, Ends, Told};
 use crate::ring::{self, Ring};
 use crate::span::{self, Sampling};
-use crate::writer::{Log, Sinks, Writer};
+use crate::writer::{Log, Rate, Sinks, Writer};
 use ringwall_model::{Connection, Event, Exchange, Inventory, Layer, Role, RuleBook, Timestamp, UpstreamChange};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -14,6 +14,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+/// Calls that passed and were answered well, of which a record is kept in a second; every other call has its record as
+/// long as the logs' own rate allows. A flood of good calls must not push the refusals out of the ring.
+const GOOD_RECORDS: u32 = 100;
 /// Spans that may wait to be fetched.
 const MOST_SPANS: usize = 4096;
 
@@ -73,6 +76,7 @@ pub struct Telemetry {
     logs: RwLock<Arc<Logs>>,
     decisions: Option<PathBuf>,
     spans: Mutex<VecDeque<Value>>,
+    good: Rate,
 }
 
 impl Telemetry {
@@ -86,7 +90,7 @@ impl Telemetry {
         let sinks = Sinks { access: output.access, flow: output.flow, ring };
         let writer = Writer::start(sinks, output.lines_per_second)?;
         let (metrics, logs, spans) = Default::default();
-        Ok(Self { metrics, writer, logs, decisions, spans })
+        Ok(Self { metrics, writer, logs, decisions, spans, good: Rate::new(GOOD_RECORDS) })
     }
 
     /// Takes over what a new World says of logs.
@@ -148,11 +152,11 @@ impl Telemetry {
                 Which::Only(workloads) => workloads.contains(&exchange.workload),
             };
             if wanted {
-                self.write(Log::Access, access.format.render(exchange, names), exchange.started);
+                self.write(Log::Access, &access.format.render(exchange, names), exchange.started);
             }
         }
-        if self.decisions.is_some() {
-            self.write(Log::Decisions, format!("{}\n", crate::record::exchange(exchange, names)), exchange.started);
+        if self.decisions.is_some() && self.is_recorded(exchange) {
+            self.write(Log::Decisions, &format!("{}\n", crate::record::exchange(exchange, names)), exchange.started);
         }
         if logs.sampling.takes(exchange.id, &exchange.request_fields) {
             let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,6 +164,11 @@ impl Telemetry {
                 spans.push_back(span::zipkin(exchange));
             }
         }
+    }
+
+    fn is_recorded(&self, exchange: &Exchange) -> bool {
+        let good = exchange.refused.is_none() && exchange.flags == "-" && exchange.status < 400;
+        !good || self.good.has_room(exchange.started.seconds())
     }
 
     fn count_exchange(&self, exchange: &Exchange, names: &Names<'_>) {
@@ -236,11 +245,11 @@ impl Telemetry {
         if !at_tls && !connection.cluster.is_empty() {
             self.count_tcp(connection, names);
         }
-        self.write(Log::Flow, log::flow(connection, names), connection.started);
+        self.write(Log::Flow, &log::flow(connection, names), connection.started);
         if self.decisions.is_some() {
             self.write(
                 Log::Decisions,
-                format!("{}\n", crate::record::connection(connection, names)),
+                &format!("{}\n", crate::record::connection(connection, names)),
                 connection.started,
             );
         }
@@ -281,7 +290,7 @@ impl Telemetry {
         moves.iter().for_each(|(id, amount)| self.metrics.add(*id, &[cluster], *amount));
     }
 
-    fn write(&self, log: Log, line: String, at: Timestamp) {
+    fn write(&self, log: Log, line: &str, at: Timestamp) {
         if self.writer.line(log, line, at.seconds()).is_err() {
             self.metrics.add(Id::Dropped, &[log.as_str()], 1.0);
         }

@@ -19,6 +19,7 @@
 pub mod apply;
 pub mod assumed;
 pub mod connection;
+mod firewall;
 pub mod outcome;
 pub mod outside;
 pub mod reading;

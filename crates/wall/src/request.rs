@@ -84,6 +84,7 @@ impl<'a> Page<'a> {
         // ORDER: routes are selected, without effect, before anything expensive: a call that nobody serves ends here.
         let ingress = self.ingress(call, outside)?;
         let through = self.gateway(call, ingress.as_ref())?;
+        self.firewall(call, outside).await?;
         self.mesh(own, self.listener.address.port(), call, outside).await?;
         if let (Some(route), Some(through)) = (&ingress, through) {
             // The hop from the ingress to the gateway is inside this page: the gateway's own policies see the ingress.
@@ -217,6 +218,16 @@ impl<'a> Page<'a> {
                 self.settle(Layer::Gateway, decision, "route_not_found").map(|()| None)
             }
         }
+    }
+
+    /// The web application firewall, at the doors that face people's clients.
+    async fn firewall(&mut self, call: &Call, outside: &impl Outside) -> Result<(), Box<End>> {
+        let Some(firewall) = &self.world.firewall else { return Ok(()) };
+        if !matches!(self.listener.role, Role::Edge | Role::Gateway) {
+            return Ok(());
+        }
+        let decision = crate::firewall::judge(firewall, call, outside).await;
+        self.settle(Layer::Waf, decision, "waf")
     }
 
     /// Peer authentication, request authentication, authorization of one workload.

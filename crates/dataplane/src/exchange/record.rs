@@ -55,6 +55,9 @@ impl Record {
             for name in ["user-agent", "x-forwarded-for", "referer"] {
                 call.fields.first(name).into_iter().for_each(|value| event.request_fields.push(name, value.clone()));
             }
+            // The name that the hop before gave the call: `probe` follows it from proxy to proxy.
+            let before = call.fields.first("x-request-id");
+            before.into_iter().for_each(|value| event.request_fields.push("previous-x-request-id", value.clone()));
         }
         record
     }

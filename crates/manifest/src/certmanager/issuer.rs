@@ -110,7 +110,8 @@ fn solver(at: Cursor<'_>) -> Option<Solver> {
         _ => return at.refuse("a solver is either `http01` or `dns01`"),
     };
     // How the challenge is answered is the concern of who answers it: of its fields nothing decides here.
-    (http.whole(), dns.whole());
+    http.whole();
+    dns.whole();
     at.descriptive(&["waitInsteadOfSelfCheck"]);
     let selector = at.get("selector");
     let names = |name| selector.get(name).items().filter_map(Cursor::filled).map(Box::from).collect();

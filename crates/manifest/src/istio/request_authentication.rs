@@ -75,7 +75,7 @@ fn check_address(at: Cursor<'_>, address: &str) {
     if address.strip_prefix("http://").is_some_and(|rest| !rest.is_empty()) {
         let title = format!("keys are fetched without TLS from `{address}`: who stands between can sign tokens");
         at.report(at.finding(codes::KEY_ADDRESS, Severity::Warning, title).help("use an `https://` address"));
-    } else if !address.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()) {
+    } else if address.strip_prefix("https://").is_none_or(str::is_empty) {
         at.report(at.finding(codes::KEY_ADDRESS, Severity::Error, format!("`{address}` is not an HTTP address")));
     }
 }

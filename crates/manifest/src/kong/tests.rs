@@ -47,6 +47,7 @@ fn plugin(text: &str, errors: &[u16], warnings: &[u16]) {
 }
 
 /// A file of the examples.
+#[expect(clippy::disallowed_methods, reason = "a test reads the manifests from disk")]
 fn example(name: &str) -> String {
     std::fs::read_to_string(format!("{}/../../examples/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }

@@ -102,7 +102,7 @@ pub fn open<'a>(sources: &'a Sources, findings: &mut Vec<Finding>) -> Opened<'a>
                     }
                     opened.entries.push(entry);
                 }
-                Err(finding) => findings.push(finding),
+                Err(finding) => findings.push(*finding),
             },
         }
     }
@@ -136,28 +136,28 @@ fn keep_last(entries: &mut Vec<Entry<'_>>, findings: &mut Vec<Finding>) {
     entries.sort_by_key(identity);
 }
 
-fn entry(document: &Document) -> Result<Entry<'_>, Finding> {
+fn entry(document: &Document) -> Result<Entry<'_>, Box<Finding>> {
     let whole = Place::value(document.id, "");
     if !matches!(document.root.value, Value::Map(_)) {
         let title = format!("a manifest must be a map, and this document is {}", document.root.type_name());
-        return Err(Finding::new(code::NOT_A_MAP, Severity::Error, whole, title));
+        return Err(Finding::new(code::NOT_A_MAP, Severity::Error, whole, title).into());
     }
     let Some(kind) = Kind::of(&document.root) else {
         let title = "`apiVersion` or `kind` is missing";
         let finding = Finding::new(code::NO_KIND, Severity::Error, whole, title);
-        return Err(finding.help("a Kong declarative file begins with `_format_version: \"3.0\"`"));
+        return Err(finding.help("a Kong declarative file begins with `_format_version: \"3.0\"`").into());
     };
     let place = Place::value(document.id, "/kind");
     let Some(served) = kinds::find(kind.group, kind.kind) else {
         let title = format!("kind `{}` of `{}` is not known; nothing of it is enforced", kind.kind, shown(kind.group));
-        return Err(Finding::new(code::UNKNOWN_KIND, Severity::Warning, place, title).help(near_kinds(kind)));
+        return Err(Finding::new(code::UNKNOWN_KIND, Severity::Warning, place, title).help(near_kinds(kind)).into());
     };
     if !served.versions.contains(&kind.version) {
         let title = format!("version `{}` of kind `{}` is not served", kind.version, kind.kind);
         let place = Place { part: Part::Value, ..Place::value(document.id, "/apiVersion") };
         let versions = served.versions.iter().map(|version| format!("`{}`", joined(served.group, version)));
         let help = format!("served: {}", versions.collect::<Vec<_>>().join(", "));
-        return Err(Finding::new(code::VERSION, Severity::Error, place, title).help(help));
+        return Err(Finding::new(code::VERSION, Severity::Error, place, title).help(help).into());
     }
     // The API server holds these two to no schema: the installer's file, and patches of Envoy's own configuration.
     let free = matches!(kind.kind, "IstioOperator" | "EnvoyFilter");

@@ -101,8 +101,8 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
         "/api/v1/upload" if app.name == "bff-service" => {
             relay(app, request, "file-storage-service", "/api/v1/files/upload").await
         }
-        "/api/v1/stream" => tokens(),
-        _ if path.starts_with("/api/v1/completions/") && app.name == "llm-agent-service" => tokens(),
+        "/api/v1/stream" => tokens(asked_events(request.uri().query())),
+        _ if path.starts_with("/api/v1/completions/") && app.name == "llm-agent-service" => tokens(WORDS.len()),
         "/api/v1/fail" => json_answer(StatusCode::INTERNAL_SERVER_ERROR, serde_json::json!({"error": "asked to fail"})),
         _ => echo(app, request).await,
     }
@@ -147,12 +147,19 @@ fn json_answer(status: StatusCode, json: serde_json::Value) -> Answer {
         .unwrap_or_default()
 }
 
-/// A dozen tokens as server-sent events, with a breath between them, as a language model answers.
-fn tokens() -> Answer {
-    const WORDS: [&str; 8] = ["The ", "wall ", "stands, ", "and ", "every ", "refusal ", "names ", "its rule."];
+const WORDS: [&str; 8] = ["The ", "wall ", "stands, ", "and ", "every ", "refusal ", "names ", "its rule."];
+
+/// How many events `?events=N` asks for, at most a thousand.
+fn asked_events(query: Option<&str>) -> usize {
+    let asked = query.and_then(|query| query.strip_prefix("events=")?.parse::<usize>().ok());
+    asked.unwrap_or(WORDS.len()).min(1000)
+}
+
+/// Tokens as server-sent events, with a breath between them, as a language model answers.
+fn tokens(events: usize) -> Answer {
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, hyper::Error>>(1);
     tokio::task::spawn_local(async move {
-        for word in WORDS {
+        for word in WORDS.into_iter().cycle().take(events) {
             let event = format!("data: {}\n\n", serde_json::json!({"token": word}));
             if sender.send(Ok(Frame::data(Bytes::from(event)))).await.is_err() {
                 return;

@@ -69,6 +69,11 @@ impl Answer {
         self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// Whether what stands behind the wall answered it well.
+    pub fn through(&self) -> bool {
+        (200..400).contains(&self.status) && self.failure.is_none()
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()

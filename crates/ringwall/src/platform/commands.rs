@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// Blocks in the state folder.
 pub const BLOCKS_FILE: &str = "blocks.json";
+/// Characters of an id that are enough to look for it.
+const SHORTEST: usize = 4;
 
 impl Platform {
     /// Answers one command of the control socket.
@@ -40,6 +42,8 @@ impl Platform {
             "blocks" => Ok(json!(self.force.blocks.list(now()).iter().map(show_block).collect::<Vec<_>>())),
             "token" => self.token(arguments),
             "explain" => self.explain(text("id")),
+            "manifests" => Ok(self.manifests()),
+            "probe" => self.probe(arguments),
             other => Err(format!("the running wall knows no command `{other}`")),
         }
     }
@@ -120,8 +124,32 @@ impl Platform {
         Ok(json!({ "token": self.provider.sign(&claims)? }))
     }
 
+    /// The manifests in force, as `explain --url` lowers them again.
+    fn manifests(&self) -> Value {
+        let one = |input: &Input| json!({ "name": input.name, "text": String::from_utf8_lossy(&input.bytes) });
+        let stand_in = self.reach() == ringwall_pki::Reach::StandIn;
+        json!({ "inputs": self.inputs().iter().map(one).collect::<Vec<_>>(), "stand_in": stand_in })
+    }
+
+    /// The records of the only call or connection whose id begins so.
+    fn begun_with(&self, start: &str) -> Result<Vec<Value>, String> {
+        if start.len() < SHORTEST {
+            return Err(format!("`{start}` is too short for an id: at least {SHORTEST} characters"));
+        }
+        let mut all = self.recent(|record| record["id"].as_str().is_some_and(|id| id.starts_with(start)));
+        let mut ids: Vec<String> = all.iter().filter_map(|record| record["id"].as_str().map(str::to_owned)).collect();
+        ids.sort();
+        ids.dedup();
+        if ids.len() > 1 {
+            return Err(format!("`{start}` begins {} ids: {}", ids.len(), ids.join(", ")));
+        }
+        all.sort_by_key(|record| record["time"].as_str().unwrap_or_default().to_owned());
+        Ok(all)
+    }
+
     fn explain(&self, id: &str) -> Result<Value, String> {
         let found = self.telemetry.find(id).map_err(|error| error.to_string())?;
+        let found = if found.is_empty() { self.begun_with(id)? } else { found };
         let record = found.into_iter().next_back();
         let record =
             record.ok_or_else(|| format!("no call `{id}` is recorded; records are kept in a ring of fixed size"))?;
@@ -156,14 +184,26 @@ impl Platform {
         Some(placed(&current.world, self.find(newest).await?))
     }
 
-    fn recent_connections(&self) -> Vec<Value> {
+    /// All records of the ring that fit.
+    fn recent(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         self.telemetry.flush();
         let mut all: Vec<Value> = Vec::new();
         for name in ["decisions-0.jsonl", "decisions-1.jsonl"] {
             let text = std::fs::read_to_string(self.traces.join(name)).unwrap_or_default();
-            all.extend(text.lines().filter_map(|line| serde_json::from_str(line).ok()));
+            all.extend(text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(&fits));
         }
-        all.retain(|record| record.get("start_time").is_some());
+        all
+    }
+
+    /// The records of calls, oldest first.
+    pub fn recent_calls(&self) -> Vec<Value> {
+        let mut all = self.recent(|record| record.get("time").is_some());
+        all.sort_by_key(|record| record["time"].as_str().unwrap_or_default().to_owned());
+        all
+    }
+
+    fn recent_connections(&self) -> Vec<Value> {
+        let mut all = self.recent(|record| record.get("start_time").is_some());
         all.sort_by_key(|record| record["start_time"].as_str().unwrap_or_default().to_owned());
         all
     }
@@ -347,10 +387,7 @@ fn show_block(block: &Block) -> Value {
 }
 
 /// The layers that this build enforces and those that it does not, with the reason.
-pub const NOT_IN_FORCE: &[(Layer, &str)] = &[
-    (Layer::Packet, "NetworkPolicy is read and not enforced by this build"),
-    (Layer::Waf, "no rule set is in force in this build"),
-];
+pub const NOT_IN_FORCE: &[(Layer, &str)] = &[(Layer::Packet, "NetworkPolicy is read and not enforced by this build")];
 
 /// The answerer of the control socket.
 pub fn answerer(platform: &Arc<Platform>) -> Arc<ringwall_control::socket::Answerer> {

@@ -4,9 +4,11 @@ use ringwall_manifest::World;
 use ringwall_manifest::istio::mesh_config::{AccessLog as Wanted, Encoding};
 use ringwall_telemetry::{AccessLog, Format, Logs, Which};
 
-/// The access logs and the sampling that the manifests ask for.
-pub fn of(world: &World) -> Logs {
-    let access = world.settings.access_log.iter().map(|wanted| AccessLog { which: Which::All, format: format(wanted) });
+/// The access logs and the sampling that the manifests ask for; no line is made when the setting `access_log` has none
+/// written.
+pub fn of(world: &World, to: &str) -> Logs {
+    let wanted = world.settings.access_log.iter().filter(|_| to != "off");
+    let access = wanted.map(|wanted| AccessLog { which: Which::All, format: format(wanted) });
     Logs { access: access.collect(), sampling: ringwall_telemetry::span::Sampling(parts(world.settings.sampling)) }
 }
 

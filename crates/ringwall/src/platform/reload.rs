@@ -30,12 +30,13 @@ impl Platform {
     pub fn take(&self, inputs: Vec<Input>, author: &str, revision: Option<String>) -> Result<u64, NotUp> {
         let mut live = self.live();
         let generation = live.history.next_generation().max(self.world().world.generation + 1);
-        let (world, findings) = lower(&inputs, generation, self.options.stand_in);
+        let (mut world, findings) = lower(&inputs, generation, self.options.stand_in);
         let rendered =
             ringwall_manifest::render::human(&findings, &world.sources, ringwall_manifest::render::Colour::Plain);
         if !world::may_be_taken(&findings) {
             return Err(NotUp(rendered));
         }
+        world.arm(self.rules.waf.clone(), &self.rules.title).map_err(NotUp)?;
         let (current, fresh) = self.bind(world, &live).map_err(NotUp)?;
         let fresh = RefCell::new(fresh);
         let shells: Vec<Box<dyn Shell<Current> + '_>> = vec![
@@ -206,7 +207,7 @@ impl Shell<Current> for Logs<'_> {
     }
 
     fn prepare(&self, current: &Arc<Current>) -> Result<Prepared, String> {
-        let logs = super::logs::of(&current.world);
+        let logs = super::logs::of(&current.world, self.platform.options.settings.text("access_log"));
         let telemetry = self.platform.telemetry.clone();
         let commit = move || {
             telemetry.follow(logs);

@@ -14,6 +14,9 @@ impl Platform {
         let current = self.world();
         let mut text = format!("World {} in force\n", current.world.generation);
         text.push_str(&listeners(&current));
+        if let Some(admin) = self.admin.get() {
+            let _ = writeln!(text, "admin     http://{} /metrics /stats/prometheus /ready /healthz", admin.at);
+        }
         text.push_str(&self.certificate_lines());
         text.push_str(&layers(&current));
         text
@@ -88,8 +91,8 @@ fn ordered(current: &Current) -> Vec<&Listener> {
 /// The layers of a listener's role.
 fn layers_of(listener: &Listener) -> &'static str {
     match listener.role {
-        Role::Edge => "tls head shield route mesh gateway",
-        Role::Gateway => "tls head mesh gateway route",
+        Role::Edge => "tls head shield route waf mesh gateway",
+        Role::Gateway => "tls head waf mesh gateway route",
         Role::Inbound => "tls head mesh",
         Role::Outbound => "head route",
         Role::Egress => "tls mesh route",
@@ -104,6 +107,9 @@ fn layers(current: &Current) -> String {
         world.gateways.len(),
         world.rules.len()
     );
+    if let Some(firewall) = &world.firewall {
+        let _ = writeln!(text, "waf          {}", firewall.title);
+    }
     for (layer, why) in NOT_IN_FORCE {
         let _ = writeln!(text, "not in force {layer}: {why}");
     }

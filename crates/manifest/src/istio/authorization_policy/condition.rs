@@ -21,7 +21,8 @@ pub(super) fn lower(at: Cursor<'_>, policy: Policy<'_>) -> Vec<Clause> {
                     source.{ip,namespace,principal,serviceAccount,trustDomain}, remote.ip, destination.{ip,port}, \
                     connection.sni";
         key.report(key.finding(codes::UNKNOWN_KEY, Severity::Error, title).help(help));
-        (values.whole(), not_values.whole());
+        values.whole();
+        not_values.whole();
         return vec![unreadable(policy.action)];
     };
     if field == Field::Nothing {

@@ -92,8 +92,8 @@ impl Form {
 fn parts<'t>(path: &str, text: &'t str) -> Vec<&'t str> {
     let is_pairs = ["add.", "append.", "replace.", "rename."].iter().any(|section| path.contains(section));
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-    let is_pair = |part: &&str| part.split_once(':').is_some_and(|(name, _)| super::super::schema::is_field_name(name));
-    if is_pairs && !parts.iter().all(|part| is_pair(&part)) { vec![text] } else { parts }
+    let is_pair = |part: &str| part.split_once(':').is_some_and(|(name, _)| super::super::schema::is_field_name(name));
+    if is_pairs && !parts.iter().all(|part| is_pair(part)) { vec![text] } else { parts }
 }
 
 fn typed(name: &str, text: &str) -> Value {

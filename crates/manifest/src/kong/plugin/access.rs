@@ -97,7 +97,7 @@ pub fn cors(at: Cursor<'_>, lowering: &Lowering<'_, '_>) -> Cors {
         };
         tell(at, code::CORS_ANY, Severity::Warning, title, "name the origins");
     }
-    let read = |origin: &Box<str>| {
+    let read = |origin: &str| {
         let origin_rule = Origin::read(origin, compatibility);
         if origin_rule.is_none() {
             let title = format!("Kong refuses this: `config.origins: '{origin}' is not a valid regex`");
@@ -105,7 +105,7 @@ pub fn cors(at: Cursor<'_>, lowering: &Lowering<'_, '_>) -> Cors {
         }
         origin_rule
     };
-    let origin_rules: Vec<Origin> = origins.iter().filter_map(read).collect();
+    let origin_rules: Vec<Origin> = origins.iter().filter_map(|origin| read(origin)).collect();
     // What could not be read must not leave the list empty, which means any.
     let origin_rules =
         if origin_rules.is_empty() && !origins.is_empty() { vec![Origin::Exact("".into())] } else { origin_rules };

@@ -36,13 +36,21 @@ async fn valid(stage: &Stage) -> Report {
 }
 
 async fn streamed(stage: &Stage) -> Report {
-    let (way, bytes) = (stage.edge(), stage.good("POST", "/api/v1/chat", &[], br#"{"prompt":"does it stand?"}"#));
+    let (way, bytes) = (
+        stage.edge(),
+        stage.good("POST", "/api/v1/chat", &[("Content-Type", "application/json")], br#"{"prompt":"does it stand?"}"#),
+    );
     let answer = once(&way, &bytes).await;
     let mut report = passed(&way, &bytes, &answer, 200);
     let done = answer.text().ends_with("data: [DONE]\n\n");
     let spread = answer.arrivals.last().zip(answer.arrivals.first()).map(|(last, first)| *last - *first);
     report.held &= done && answer.arrivals.len() >= 4 && spread.is_some_and(|spread| spread.as_millis() > 20);
-    report.saw = format!("200, {} parts over {} ms", answer.arrivals.len(), spread.unwrap_or_default().as_millis());
+    report.saw = format!(
+        "{}, {} parts over {} ms",
+        answer.status,
+        answer.arrivals.len(),
+        spread.unwrap_or_default().as_millis()
+    );
     report.wanted = "200 in several parts as they are made".into();
     report
 }

@@ -1,0 +1,214 @@
+//! `demo --prove`: each refusal loses the rule that it named, and must then become a pass or name another rule.
+//!
+//! In: what a scenario saw. Out: what the same call meets on a platform without that rule; where no rule of the manifests
+//! decides (framing, TLS), what the neighbour of the call meets: the same call without its fault. Never: a rule switched
+//! off by another way than taking its text out of the manifests.
+
+use super::Tour;
+use super::client::{Way, once};
+use super::scenario::{Report, Scenario, clear, mesh, mutual, passed};
+use super::stage::{Stage, request};
+use crate::cli::{Everywhere, Format};
+use crate::platform::NotUp;
+use ringwall_control::source::Input;
+use serde_json::json;
+
+/// What became of one scenario.
+#[derive(Debug, Default)]
+pub struct Proof {
+    /// Whether the refusal hangs on what it named; also for a call that is let through, where there is none.
+    pub proved: bool,
+    /// `proved`, `neighbour`, `let through` or `FAILED`.
+    pub kind: &'static str,
+    /// What was taken out, or what the neighbour lacks.
+    pub without: String,
+    /// What was seen then.
+    pub then: Report,
+}
+
+impl Tour {
+    /// Proves one scenario by what it saw on the platform as it is.
+    pub(super) async fn proof(&self, scenario: &Scenario, before: &Report) -> Proof {
+        if !before.held {
+            return Proof {
+                kind: "FAILED",
+                without: "nothing: it did not hold".into(),
+                then: before.clone(),
+                ..Proof::default()
+            };
+        }
+        if let Some(call) = neighbour(scenario.name) {
+            return self.accepted(scenario, call).await;
+        }
+        let inputs = self.wanted(scenario.wants);
+        let Some((inputs, without)) = self.edited(&inputs, before) else {
+            return Proof { proved: before.through, kind: "let through", then: before.clone(), ..Proof::default() };
+        };
+        let then = match self.fresh(scenario.wants, &inputs) {
+            Ok(stage) => (scenario.run)(&stage).await,
+            Err(NotUp(why)) => Report { saw: format!("no platform: {why}"), ..Report::default() },
+        };
+        let proved = then.through || (!then.rule.is_empty() && then.rule != before.rule);
+        Proof { proved, kind: if proved { "proved" } else { "FAILED" }, without, then }
+    }
+
+    /// Sends the neighbour of a call that no rule of the manifests refuses.
+    async fn accepted(&self, scenario: &Scenario, call: Neighbour) -> Proof {
+        let stage = match self.fresh(scenario.wants, &self.wanted(scenario.wants)) {
+            Ok(stage) => stage,
+            Err(NotUp(why)) => return Proof { kind: "FAILED", without: why, ..Proof::default() },
+        };
+        let (way, bytes, without) = call(&stage);
+        let answer = once(&way, &bytes).await;
+        let then = passed(&way, &bytes, &answer, 200);
+        let kind = if then.held { "neighbour" } else { "FAILED" };
+        Proof { proved: then.held, kind, without: without.into(), then }
+    }
+
+    /// The manifests without what refused, and its name; `None` when nothing of the manifests did.
+    fn edited(&self, inputs: &[Input], before: &Report) -> Option<(Vec<Input>, String)> {
+        if before.rule.starts_with("default deny") {
+            let (namespace, app) = self.owner(before)?;
+            return Some((without_allow(inputs, &namespace, &app), format!("the policies that allow calls to {app}")));
+        }
+        if before.place.is_empty() {
+            // A body that outgrows its limit on the way is refused by the plugin that counts it.
+            let place = (before.status == 413).then(|| place_of(inputs, "- name: request-size-limiting")).flatten()?;
+            return Some((
+                without_element(inputs, &place)?,
+                "KongPlugin/service:bff-service/request-size-limiting".into(),
+            ));
+        }
+        Some((without_element(inputs, &before.place)?, before.rule.clone()))
+    }
+
+    /// Namespace and `app` label of the workload whose listener the call was sent to.
+    fn owner(&self, report: &Report) -> Option<(String, String)> {
+        let current = self.platform.world();
+        let listener = current.bound.get(&report.listener.parse().ok()?)?;
+        let workload = current.world.inventory.workload(listener.workload)?;
+        let namespace = workload.full_name().split('/').next()?.to_owned();
+        Some((namespace, workload.labels.get("app")?.to_string()))
+    }
+}
+
+/// The call without its fault: where to, which bytes, and what it lacks.
+type Neighbour = fn(&Stage) -> (Way, Vec<u8>, &'static str);
+
+/// The accepted neighbour of a call that is refused by something other than a rule of the manifests.
+fn neighbour(name: &str) -> Option<Neighbour> {
+    let post: Neighbour =
+        |stage| (stage.edge(), stage.good("POST", "/api/v1/orders", &[], b"ping"), "its second reading");
+    Some(match name {
+        "TLS 1.2" => |stage| (stage.edge(), orders(stage), "the old version: with TLS 1.3"),
+        "unknown server name" => |stage| (stage.edge(), orders(stage), "the unknown name: with the served one"),
+        "NUL in the path" => |stage| (stage.edge(), stage.good("GET", "/api/v1/orders.json", &[], b""), "the NUL"),
+        "X-Internal-Secret as the 101st header" => |stage| {
+            (stage.edge(), stage.good("GET", "/api/v1/orders", &[("X-Filler-0", "x")], b""), "the ninety others")
+        },
+        "plaintext into STRICT" => |stage| (agent(stage), agent_call(stage, &[]), "the plaintext: with mutual TLS"),
+        "identity of another trust domain" => {
+            |stage| (agent(stage), agent_call(stage, &[]), "the foreign authority: with the mesh's own")
+        }
+        "security header sent twice" => {
+            |stage| (agent(stage), agent_call(stage, &[("X-Tenant-Id", "acme")]), "the second header")
+        }
+        "egress to a host that nothing declares" => |stage| {
+            let bearer = format!("Bearer {}", stage.token());
+            let host = "llm-agent-service.application.svc.cluster.local:8080";
+            let bytes = request("GET", "/api/v1/agents/summary", host, &[("Authorization", &bearer)], b"");
+            (clear(stage.platform.outbound("application/bff-service")), bytes, "the unknown host: to a declared one")
+        },
+        "blocked address, and its open connection" => |stage| {
+            let mut way = stage.edge();
+            way.from = Some([127, 0, 0, 67].into());
+            (way, orders(stage), "the block: from another address")
+        },
+        "upstream down" => |stage| (stage.edge(), orders(stage), "the outage"),
+        "bad configuration while traffic flows" => |stage| (stage.edge(), orders(stage), "the bad manifest"),
+        "scanner" => |stage| (stage.edge(), orders(stage), "the scanner's name"),
+        "SQL injection in a JSON body" => |stage| {
+            let fields = [("Content-Type", "application/json")];
+            (stage.edge(), stage.good("POST", "/api/v1/orders", &fields, br#"{"order":{"id":"1"}}"#), "the injection")
+        },
+        "SQL injection in ?id" | "cross-site scripting in ?q" | "remote command in ?host" | "path traversal in ?file" => {
+            |stage| (stage.edge(), stage.good("GET", "/api/v1/orders?id=1", &[], b""), "the attack in its argument")
+        }
+        it if it.starts_with("smuggling") => post,
+        _ => return None,
+    })
+}
+
+fn orders(stage: &Stage) -> Vec<u8> {
+    stage.good("GET", "/api/v1/orders", &[], b"")
+}
+
+fn agent(stage: &Stage) -> Way {
+    mutual(stage, stage.platform.inbound(mesh::AGENT, 8080), "application", "bff-service")
+}
+
+fn agent_call(stage: &Stage, fields: &[(&str, &str)]) -> Vec<u8> {
+    mesh::agent_call(stage, "/api/v1/completions/chat", fields)
+}
+
+/// The manifests without the list element at `file:line:column`: its line, and all that is indented as deep as it.
+fn without_element(inputs: &[Input], place: &str) -> Option<Vec<Input>> {
+    let mut parts = place.rsplitn(3, ':');
+    let column: usize = parts.next()?.parse().ok()?;
+    let line: usize = parts.next()?.parse().ok()?;
+    let file = parts.next()?;
+    let mut inputs = inputs.to_vec();
+    let input = inputs.iter_mut().find(|input| input.name == file)?;
+    let text = String::from_utf8_lossy(&input.bytes).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let first = line.checked_sub(1)?;
+    let deep = |line: &&&str| line.len() - line.trim_start().len() >= column.saturating_sub(1);
+    let more = lines.iter().skip(line).take_while(deep).count();
+    let kept = lines.iter().take(first).chain(lines.iter().skip(line + more));
+    input.bytes = format!("{}\n", kept.copied().collect::<Vec<_>>().join("\n")).into_bytes();
+    Some(inputs)
+}
+
+/// Where the first line that begins so stands, as [`without_element`] wants it.
+fn place_of(inputs: &[Input], start: &str) -> Option<String> {
+    inputs.iter().find_map(|input| {
+        let text = String::from_utf8_lossy(&input.bytes).into_owned();
+        let (number, line) = text.lines().enumerate().find(|(_, line)| line.trim_start().starts_with(start))?;
+        Some(format!("{}:{}:{}", input.name, number + 1, line.len() - line.trim_start().len() + 3))
+    })
+}
+
+/// The manifests without every policy that allows calls to an application: with none of them, nothing denies by default.
+fn without_allow(inputs: &[Input], namespace: &str, app: &str) -> Vec<Input> {
+    let (namespace, app) = (format!("namespace: {namespace}\n"), format!("app: {app}\n"));
+    let allows = |document: &&str| {
+        document.contains("kind: AuthorizationPolicy\n")
+            && document.contains(&namespace)
+            && !document.contains("action: DENY\n")
+            && (!document.contains("selector:") || document.contains(&app))
+    };
+    let mut inputs = inputs.to_vec();
+    for input in &mut inputs {
+        let text = String::from_utf8_lossy(&input.bytes).into_owned();
+        let kept: Vec<&str> = text.split("\n---\n").filter(|document| !allows(&&*format!("{document}\n"))).collect();
+        input.bytes = format!("{}\n", kept.join("\n---\n")).into_bytes();
+    }
+    inputs
+}
+
+/// One line for a scenario.
+pub fn print(scenario: &Scenario, proof: &Proof, common: &Everywhere) {
+    let then = &proof.then;
+    if common.format != Format::Human {
+        println!(
+            "{}",
+            json!({ "scenario": scenario.name, "proved": proof.proved, "kind": proof.kind, "without": proof.without,
+                "then": { "saw": then.saw, "status": then.status, "through": then.through, "layer": then.layer,
+                    "rule": then.rule, "place": then.place, "request": then.request, "listener": then.listener } })
+        );
+        return;
+    }
+    let rule = if then.rule.is_empty() { String::new() } else { format!(" by {} {}", then.layer, then.rule) };
+    let without = if proof.without.is_empty() { String::new() } else { format!(" · without {}", proof.without) };
+    println!("{:<11} {}{without}: {}{rule}", proof.kind, scenario.name, then.saw);
+}
