@@ -5,8 +5,11 @@ use ringwall_head::read::{Progress, Scan};
 use ringwall_head::{Context, Limits, Normalization, Settings, chunk, client, h2, path, proxy_protocol, response};
 use ringwall_model::{BodyLength, Call, CallId, ClientOrigin, Fields, Peer, Scheme, Timestamp};
 
+/// Takes any bytes.
+pub type Target = fn(&[u8]);
+
 /// All targets by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("access_format", access_format),
     ("chunk", chunks),
     ("head", head),

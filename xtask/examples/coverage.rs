@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         enforced += held;
         all += kind.fields.len();
     }
-    println!("{enforced} of {all} field paths enforced ({} %)", if all == 0 { 0 } else { enforced * 100 / all });
+    println!("{enforced} of {all} field paths enforced ({} %)", (enforced * 100).checked_div(all).unwrap_or(0));
     ExitCode::SUCCESS
 }
 

@@ -25,6 +25,10 @@ impl Outcome {
 
 /// The witness that every layer let a call pass. Only the page makes one, and forwarding demands it.
 #[derive(Debug)]
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "also rooms of this workspace must not make one; the attribute only binds others"
+)]
 pub struct Admitted {
     /// Where the call goes.
     pub hop: Hop,
