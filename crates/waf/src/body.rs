@@ -96,7 +96,7 @@ pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(),
     state.set_number(V::RequestBodyLength, state.request_body_seen.max(body.len() as u64));
     if state.request_access == Access::On
         && !body.is_empty()
-        && let Some(decoded) = coding::decode(&codings(state, V::RequestHeaders), &body, limit)
+        && let Some(decoded) = coding::decode(&codings(state, V::RequestHeaders), &body, limit, coding::Beyond::Refuse)
     {
         match decoded {
             Ok(decoded) => body = decoded,

@@ -14,7 +14,7 @@ use crate::report::{self, Interruption, Report};
 use crate::state::State;
 use crate::variable::Variable;
 use crate::{Profile, Waf};
-use ringwall_model::Call;
+use ringwall_model::{Call, Version};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -133,7 +133,10 @@ impl Transaction {
             server: call.local,
             id: &id,
         };
-        self.head(&head, call.fields.iter().map(|field| (&*field.name, &*field.value)));
+        // HTTP/2 carries the host as `:authority` (RFC 9113 section 8.3.1); rules know it as `Host`.
+        let host = call.fields.first("host").is_none() && call.version == Version::Http2 && !call.authority.is_empty();
+        let host = host.then_some((&b"host"[..], &*call.authority));
+        self.head(&head, host.into_iter().chain(call.fields.iter().map(|field| (&*field.name, &*field.value))));
     }
 
     /// Whether the request's body should be given.
@@ -247,8 +250,9 @@ impl Transaction {
             let mut body = std::mem::take(&mut state.response_body);
             let codings = body::codings(state, Variable::ResponseHeaders);
             let limit = self.profile.settings.response_limit.unwrap_or(self.waf.rules.configuration.response_limit);
-            // A response that cannot be read is not held back: it is the application's own.
-            if let Some(Ok(decoded)) = body::coding::decode(&codings, &body, limit) {
+            // What cannot be read of a response does not hold it back: it is the application's own.
+            let decoded = body::coding::decode(&codings, &body, limit, body::coding::Beyond::Cut);
+            if let Some(Ok(decoded)) = decoded {
                 body = decoded;
             }
             if !body.is_empty() {

@@ -23,7 +23,14 @@ pub(super) fn read(rules: &Rules, limit: usize, body: &[u8], state: &mut State) 
         rest = after.get(length..).unwrap_or_default();
         let mut name = b"grpc".to_vec();
         let most = rules.configuration.arguments;
-        match (flag, if *flag == 1 { super::coding::decode(&coding, message, limit) } else { None }) {
+        match (
+            flag,
+            if *flag == 1 {
+                super::coding::decode(&coding, message, limit, super::coding::Beyond::Refuse)
+            } else {
+                None
+            },
+        ) {
             (1, Some(decoded)) => fields(&decoded?, &mut name, 0, most, state)?,
             (0, _) => fields(message, &mut name, 0, most, state)?,
             _ => return Err(MALFORMED),

@@ -374,3 +374,37 @@ fn audit_records() {
     assert_eq!(json["transaction"]["response"]["http_code"], 403);
     assert!(!json.to_string().contains("hunter2"));
 }
+
+/// Forms that the rule files and plugins in the field use.
+#[test]
+fn forms_in_the_field() {
+    let rules = r#"
+SecRule REQUEST_HEADERS:Content-Type "text/xml" \
+     "id:'1',phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=XML"
+SecRule MULTIPART_STRICT_ERROR "!@eq 0" \
+"id:'2',phase:2,t:none,log,deny,status:44,msg:'Multipart request body \
+failed strict validation: \
+PE %{REQBODY_PROCESSOR_ERROR}, \
+IQ %{MULTIPART_INVALID_QUOTING}'"
+SecRule TX:/^MSC_/ "!@streq 0" \
+        "id:'3',phase:2,t:none,deny,msg:'%{MATCHED_VAR_NAME}'"
+SecAuditLogRelevantStatus "^(?:5|4(?!04))"
+SecUploadFileMode 0600
+SecTmpDir /tmp/
+SecArgumentSeparator &
+SecRule &TX:slice "@eq 0" "id:4,phase:1,pass,nolog,chain,skipAfter:END"
+    SecRule &TX:limit "@eq 0" "chain"
+        SecRule &TX:timeout "@eq 0"
+SecAction "id:5,phase:1,deny"
+SecMarker "END"
+SecRule REQUEST_FILENAME "@rx /wp-login\.php$" \
+    "id:6,phase:1,pass,t:none,nolog,\
+    ctl:ruleRemoveTargetByTag=CRS;ARGS:pwd,\
+    ctl:ruleRemoveTargetById=9;ARGS:pass1-text,\
+    ctl:ruleRemoveTargetById=9;ARGS:/^meta\[\d+\]$/"
+SecRule ARGS "@rx ." "id:9,phase:2,log,pass,tag:'CRS'"
+"#;
+    check(rules, "/wp-login.php?pwd=x&pass1-text=y&meta[3]=z", &[], None);
+    check(rules, "/wp-login.php?pwd=x&other=y", &[9], None);
+    check(rules, "/?pwd=x", &[9], None);
+}

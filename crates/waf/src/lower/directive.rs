@@ -21,7 +21,7 @@ pub(crate) enum Treatment {
 use Treatment::{Ignored, Rejected, Supported};
 
 /// Every directive of the reference manual v3 and what becomes of it, sorted.
-pub(crate) const TABLE: [(&str, Treatment); 77] = [
+pub(crate) const TABLE: [(&str, Treatment); 89] = [
     ("Include", Supported),
     ("IncludeOptional", Supported),
     ("SecAction", Supported),
@@ -30,10 +30,12 @@ pub(crate) const TABLE: [(&str, Treatment); 77] = [
     ("SecAuditEngine", Supported),
     ("SecAuditLog", Ignored("audit records go to the telemetry sinks")),
     ("SecAuditLog2", Ignored("audit records go to the telemetry sinks")),
+    ("SecAuditLogDir", Ignored("audit records go to the telemetry sinks")),
     ("SecAuditLogDirMode", Ignored("audit records go to the telemetry sinks")),
     ("SecAuditLogFileMode", Ignored("audit records go to the telemetry sinks")),
     ("SecAuditLogFormat", Ignored("each sink has its own format")),
     ("SecAuditLogParts", Supported),
+    ("SecAuditLogPrefix", Ignored("audit records go to the telemetry sinks")),
     ("SecAuditLogRelevantStatus", Supported),
     ("SecAuditLogStorageDir", Ignored("audit records go to the telemetry sinks")),
     ("SecAuditLogType", Ignored("audit records go to the telemetry sinks")),
@@ -48,6 +50,7 @@ pub(crate) const TABLE: [(&str, Treatment); 77] = [
     ("SecCookieFormat", Ignored("cookies are read as version 0, as browsers send them")),
     ("SecCookieV0Separator", Ignored("cookies are separated by `;`")),
     ("SecDataDir", Ignored("persistent collections are kept by the process")),
+    ("SecDataset", Rejected("put the words into a phrase file")),
     ("SecDebugLog", Ignored("use `explain`")),
     ("SecDebugLogLevel", Ignored("use `explain`")),
     ("SecDefaultAction", Supported),
@@ -56,9 +59,15 @@ pub(crate) const TABLE: [(&str, Treatment); 77] = [
     ("SecGsbLookupDb", Rejected("the service behind it was closed")),
     ("SecGuardianLog", Rejected("it would run a program; Ringwall runs none")),
     ("SecHashEngine", Rejected("link signing is not part of Ringwall")),
+    ("SecHashKey", Rejected("link signing is not part of Ringwall")),
+    ("SecHashMethodPm", Rejected("link signing is not part of Ringwall")),
+    ("SecHashMethodRx", Rejected("link signing is not part of Ringwall")),
+    ("SecHashParam", Rejected("link signing is not part of Ringwall")),
     ("SecHttpBlKey", Ignored("reputation is the shield's")),
+    ("SecIgnoreRuleCompilationErrors", Rejected("a rule file is taken whole or not at all")),
     ("SecInterceptOnError", Ignored("an error while judging is a refusal")),
     ("SecMarker", Supported),
+    ("SecParseXmlIntoArgs", Ignored("XML is looked at as `XML`, not as arguments")),
     ("SecPcreMatchLimit", Ignored("matching takes linear time")),
     ("SecPcreMatchLimitRecursion", Ignored("matching takes linear time")),
     ("SecRemoteRules", Rejected("rules come from the bundle, with their hash")),
@@ -94,11 +103,14 @@ pub(crate) const TABLE: [(&str, Treatment); 77] = [
     ("SecStreamOutBodyInspection", Ignored("there is no STREAM_OUTPUT_BODY")),
     ("SecTmpDir", Ignored("nothing is written to a file")),
     ("SecTmpSaveUploadedFiles", Ignored("nothing is written to a file")),
+    ("SecUnicodeCodePage", Ignored("full-width forms are decoded without a table")),
     ("SecUnicodeMapFile", Ignored("full-width forms are decoded without a table")),
     ("SecUploadDir", Ignored("nothing is written to a file")),
     ("SecUploadFileLimit", Supported),
+    ("SecUploadFileMode", Ignored("nothing is written to a file")),
     ("SecUploadKeepFiles", Ignored("nothing is written to a file")),
     ("SecWebAppId", Ignored("a policy names its application")),
+    ("SecXmlExternalEntity", Ignored("entities are never resolved")),
 ];
 
 /// Takes one directive.
