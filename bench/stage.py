@@ -3,7 +3,7 @@
 Needs nginx, wrk and openssl on the machine and Envoy where `cargo xtask parts` puts it (or named by ENVOY). Keys and
 configurations live in a temporary folder that goes with the stage.
 """
-import base64, glob, hashlib, json, os, re, shutil, signal, socket, subprocess, tempfile, time
+import base64, glob, importlib.util, json, os, re, shutil, signal, socket, subprocess, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -58,10 +58,9 @@ class Stage:
     def __init__(self, ringwall=None):
         self.ringwall = ringwall or os.environ.get("RINGWALL") or os.path.join(
             os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release", "ringwall")
-        self.envoy = os.environ.get("ENVOY") or next(
-            iter(glob.glob(os.path.join(ROOT, "target/parts/envoy/**/envoy"), recursive=True)
-                 and [p for p in glob.glob(os.path.join(ROOT, "target/parts/envoy/**/envoy"), recursive=True)
-                      if os.path.isfile(p) and os.access(p, os.X_OK)]), None)
+        parts = glob.glob(os.path.join(ROOT, "target/parts/envoy/**/envoy"), recursive=True)
+        programs = [path for path in parts if os.path.isfile(path) and os.path.getsize(path) > 1 << 20]
+        self.envoy = os.environ.get("ENVOY") or next(iter(programs), None)
         self.started = []
 
     def __enter__(self):
@@ -199,7 +198,6 @@ class Stage:
         return self.write(name, text.replace("@DIR@", self.folder))
 
     def envoy_config(self):
-        import importlib.util
         spec = importlib.util.spec_from_file_location("envoy", os.path.join(HERE, "peers/envoy.py"))
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
