@@ -43,7 +43,7 @@ def main():
                     print(f"round {turn + 1} {case:7} {name:9} {sample['cpu_s_per_10k']:.4f} CPU s per 10k,"
                           f" {told['requests']} requests, {told['errors']} errors", flush=True)
         result = {"command": "cargo xtask bench hop", "versions": stage.versions(), "policies": stage.policies(),
-                  "connections": words.connections, "seconds": words.seconds, "samples": samples}
+                  "connections": words.connections, "seconds": words.seconds, "rounds": words.rounds, "samples": samples}
     held = report(result, cases)
     if not words.only:
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "hop.json"), "w") as file:
@@ -54,7 +54,7 @@ def main():
 def report(result, cases):
     """Prints the table; whether every target is met and no answer was wrong."""
     print("\n" + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-          + f"; {result['policies']} policy rules in force in Ringwall")
+          + f"; {result['policies']} documents of policy in force in Ringwall")
     middle = {}
     for case in cases:
         for name in dict.fromkeys(s["proxy"] for s in result["samples"] if s["case"] == case):

@@ -64,6 +64,9 @@ class Stage:
         self.started = []
 
     def __enter__(self):
+        missing = [name for name in ("nginx", "wrk", "openssl", self.ringwall) if shutil.which(name) is None]
+        if missing:
+            raise SystemExit("not run: there is no " + ", ".join(missing) + " (`cargo build --release`, `cargo xtask parts`)")
         self.folder = tempfile.mkdtemp(prefix="bench-")
         try:
             self.prepare()

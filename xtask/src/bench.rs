@@ -15,8 +15,8 @@ pub fn command(name: &str, rest: &[&str]) -> bool {
     }
 }
 
-/// Servers that a person would put before or behind the wall.
-const SERVERS: &[&str] = &["nginx", "redis-server", "postgresql"];
+/// Servers that a person would put before or behind the wall, and the load on it.
+const SERVERS: &[&str] = &["nginx", "redis-server", "postgresql", "wrk"];
 
 /// Installs the real parts with the machine's own package installers; only ever called by hand.
 pub fn parts() -> bool {
