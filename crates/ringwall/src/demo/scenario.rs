@@ -146,6 +146,8 @@ pub async fn judge(stage: &Stage, way: &Way, request: &[u8], answer: &Answer, ex
         held,
         saw: if answer.status == 0 {
             format!("connection ended: {failure}")
+        } else if answer.through() {
+            format!("passed {}", answer.status)
         } else {
             format!("refused {}", answer.status)
         },

@@ -6,10 +6,13 @@ use super::{limited, manifests, replaced, start};
 use ringwall_control::settings::Settings;
 use ringwall_control::source::Input;
 use ringwall_dataplane::page::ProxyHeader;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What went wrong, in order.
+type Failures = Rc<RefCell<Vec<String>>>;
 
 const RELOADS: usize = 20;
 const CALLS: usize = 5000;
@@ -18,7 +21,7 @@ const CLIENTS: usize = 8;
 const EVENTS: usize = 400;
 
 fn settings() -> Settings {
-    Settings::default()
+    Settings::read(None, std::iter::empty(), &[]).unwrap()
 }
 
 fn stage(inputs: &[Input]) -> Stage {
@@ -58,7 +61,7 @@ fn twenty_reloads_lose_no_call_no_stream_and_no_socket() {
     let local = tokio::task::LocalSet::new();
     let (calls, failures) = local.block_on(&runtime, async {
         let calls = Rc::new(Cell::new(0_usize));
-        let failures = Rc::new(std::cell::RefCell::new(Vec::new()));
+        let failures = Failures::default();
         let going = {
             let (calls, done) = (calls.clone(), done.clone());
             move || calls.get() < CALLS || done.load(Ordering::Acquire) < RELOADS
@@ -66,62 +69,10 @@ fn twenty_reloads_lose_no_call_no_stream_and_no_socket() {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..CLIENTS {
             let (stage, calls, failures, going) = (stage.clone(), calls.clone(), failures.clone(), going.clone());
-            tasks.spawn_local(async move {
-                let bytes = stage.good("GET", "/api/v1/orders", &[], b"");
-                let mut wire = Wire::open(&stage.edge()).await.unwrap();
-                while going() {
-                    let answer = wire.exchange(&bytes).await;
-                    calls.set(calls.get() + 1);
-                    if answer.status != 200 || answer.failure.is_some() {
-                        failures.borrow_mut().push(format!("call: {} {:?}", answer.status, answer.failure));
-                        wire = Wire::open(&stage.edge()).await.unwrap();
-                    }
-                    if answer.field("connection") == Some("close") {
-                        wire = Wire::open(&stage.edge()).await.unwrap();
-                    }
-                }
-            });
+            tasks.spawn_local(keep_calling(stage, calls, failures, going));
         }
-        {
-            let (stage, failures) = (stage.clone(), failures.clone());
-            tasks.spawn_local(async move {
-                let bytes = stage.good("GET", &format!("/api/v1/stream?events={EVENTS}"), &[], b"");
-                let mut wire = Wire::open(&stage.edge()).await.unwrap();
-                wire.send(&bytes).await.unwrap();
-                let mut text = String::new();
-                while !text.contains("[DONE]") {
-                    match wire.read_some().await {
-                        Ok(bytes) => text.push_str(&String::from_utf8_lossy(&bytes)),
-                        Err(error) => {
-                            failures.borrow_mut().push(format!("stream: {error}"));
-                            break;
-                        }
-                    }
-                }
-                if text.matches("\"token\"").count() != EVENTS {
-                    failures.borrow_mut().push(format!("stream: {} events", text.matches("\"token\"").count()));
-                }
-            });
-        }
-        {
-            let (stage, failures, going) = (stage.clone(), failures.clone(), going.clone());
-            tasks.spawn_local(async move {
-                let key = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")];
-                let mut wire = Wire::open(&stage.edge()).await.unwrap();
-                let opened = wire.exchange(&stage.good("GET", "/api/v1/socket", &key, b"")).await;
-                assert_eq!(opened.status, 101);
-                while going() {
-                    let echoed = match wire.send(b"\x81\x02hi").await {
-                        Ok(()) => wire.read_some().await,
-                        Err(error) => Err(error),
-                    };
-                    if echoed.as_deref() != Ok(b"\x81\x02hi") {
-                        failures.borrow_mut().push(format!("socket: {echoed:?}"));
-                        break;
-                    }
-                }
-            });
-        }
+        tasks.spawn_local(follow_stream(stage.clone(), failures.clone()));
+        tasks.spawn_local(keep_echoing(stage.clone(), failures.clone(), going.clone()));
         let platform = stage.platform.clone();
         let counted = done.clone();
         let reloads = std::thread::spawn(move || {
@@ -146,6 +97,66 @@ fn twenty_reloads_lose_no_call_no_stream_and_no_socket() {
     assert_eq!(failures, Vec::<String>::new());
     assert!(calls >= CALLS);
     assert_eq!(most, fewest + 1, "every other World has one listener more");
+}
+
+/// Calls one after the other; every failure is kept.
+async fn keep_calling(stage: Rc<Stage>, calls: Rc<Cell<usize>>, failures: Failures, going: impl Fn() -> bool) {
+    let bytes = stage.good("GET", "/api/v1/orders", &[], b"");
+    let mut wire = Wire::open(&stage.edge()).await.unwrap();
+    while going() {
+        let answer = wire.exchange(&bytes).await;
+        calls.set(calls.get() + 1);
+        if answer.status != 200 || answer.failure.is_some() {
+            failures.borrow_mut().push(format!("call: {} {:?}", answer.status, answer.failure));
+            wire = Wire::open(&stage.edge()).await.unwrap();
+        }
+        if answer.field("connection") == Some("close") {
+            wire = Wire::open(&stage.edge()).await.unwrap();
+        }
+    }
+}
+
+/// One stream of events to its end.
+async fn follow_stream(stage: Rc<Stage>, failures: Failures) {
+    let bytes = stage.good("GET", &format!("/api/v1/stream?events={EVENTS}"), &[], b"");
+    let mut wire = Wire::open(&stage.edge()).await.unwrap();
+    wire.send(&bytes).await.unwrap();
+    let mut text = String::new();
+    while !text.contains("[DONE]") {
+        match wire.read_some().await {
+            Ok(bytes) => text.push_str(&String::from_utf8_lossy(&bytes)),
+            Err(error) => {
+                failures.borrow_mut().push(format!("stream: {error}"));
+                break;
+            }
+        }
+    }
+    if text.matches("\"token\"").count() != EVENTS {
+        failures.borrow_mut().push(format!("stream: {} events", text.matches("\"token\"").count()));
+    }
+}
+
+/// A WebSocket that is echoed.
+async fn keep_echoing(stage: Rc<Stage>, failures: Failures, going: impl Fn() -> bool) {
+    let key = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let mut wire = Wire::open(&stage.edge()).await.unwrap();
+    let opened = wire.exchange(&stage.good("GET", "/api/v1/socket", &key, b"")).await;
+    assert_eq!(opened.status, 101);
+    while going() {
+        let echoed = match wire.send(b"\x81\x02hi").await {
+            Ok(()) => wire.read_some().await,
+            Err(error) => Err(error),
+        };
+        if echoed.as_deref() != Ok(b"\x81\x02hi") {
+            failures.borrow_mut().push(format!("socket: {echoed:?}"));
+            break;
+        }
+    }
 }
 
 #[test]
