@@ -114,7 +114,7 @@ fn follow(platform: &Arc<Platform>, source: Source, path: PathBuf) -> std::io::R
         }
         match platform.take(inputs, "watch", history::revision(&revision_path)) {
             Ok(generation) => eprintln!("ringwall: World {generation} is in force"),
-            Err(NotUp(why)) => eprint!("{why}ringwall: not taken; the World before it stays in force\n"),
+            Err(NotUp(why)) => eprintln!("{why}ringwall: not taken; the World before it stays in force"),
         }
     })
 }

@@ -15,7 +15,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// The health of all clusters, by the workload that calls and the cluster's name.
 #[derive(Default)]
-pub struct Health(RwLock<BTreeMap<(WorkloadId, Arc<str>), Arc<Watched>>>);
+pub struct Health(RwLock<Clusters>);
+
+type Clusters = BTreeMap<(WorkloadId, Arc<str>), Arc<Watched>>;
 
 /// One cluster as one workload sees it.
 struct Watched {
@@ -34,7 +36,7 @@ impl Health {
         {
             return;
         }
-        let ejector = settings.outlier.clone().map(|policy| Ejector::new(policy, upstream.endpoints.len()));
+        let ejector = settings.outlier.map(|policy| Ejector::new(policy, upstream.endpoints.len()));
         let watched = Watched {
             endpoints: upstream.endpoints.clone(),
             policy: settings.balancer.clone(),
