@@ -11,6 +11,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[path = "ringwall/tutorial.rs"]
+mod tutorial;
+
 const HOST: &str = "api.platform.local";
 
 fn root() -> PathBuf {
@@ -64,7 +67,7 @@ fn check_finds_what_the_flawed_set_does_not_mean() {
     assert_eq!(sarif["version"], "2.1.0");
     assert!(sarif["runs"][0]["results"].as_array().unwrap().len() > 50);
     let junit = checked("junit");
-    assert!(junit.starts_with("<?xml") && junit.trim_end().ends_with("</testsuites>"), "{junit}");
+    assert!(junit.starts_with("<?xml") && junit.trim_end().ends_with("</testsuite>"), "{junit}");
 }
 
 fn checked(format: &str) -> String {
@@ -91,7 +94,8 @@ fn exit_codes_say_what_went_wrong() {
 fn flawed_sets_come_up_with_stand_ins_twice() {
     let seed = root().join("../shared/seed/manifests");
     let state = tempfile::tempdir().unwrap();
-    let state = state.path().to_str().unwrap();
+    let state = state.path().join("state");
+    let state = state.to_str().unwrap();
     for folder in ["examples/as-written", seed.to_str().unwrap()] {
         if !root().join(folder).exists() {
             println!("not run: {folder}: absent");
@@ -105,7 +109,8 @@ fn flawed_sets_come_up_with_stand_ins_twice() {
 
 #[test]
 fn manifests_come_from_standard_input() {
-    let state = tempfile::tempdir().unwrap();
+    let parent = tempfile::tempdir().unwrap();
+    let state = parent.path().join("state");
     let mut text = String::new();
     let mut files: Vec<_> =
         std::fs::read_dir(root().join("examples/ai-platform")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -114,7 +119,7 @@ fn manifests_come_from_standard_input() {
         text.push_str("---\n");
         text.push_str(&std::fs::read_to_string(file).unwrap());
     }
-    let mut child = ringwall(&["up", "--once", "--stand-in", "-", "--state-dir", state.path().to_str().unwrap()])
+    let mut child = ringwall(&["up", "--once", "--stand-in", "-", "--state-dir", state.to_str().unwrap()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
