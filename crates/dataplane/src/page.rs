@@ -193,7 +193,7 @@ pub struct Refused {
     pub trace: Trace,
 }
 
-/// The witness that every layer of the page let this call pass. [`crate::forward`] sends nothing without one.
+/// The witness that every layer of the page let this call pass. `forward.rs` sends nothing without one.
 #[derive(Debug)]
 pub struct Admitted {
     /// Where it goes and how.

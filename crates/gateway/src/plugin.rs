@@ -1,6 +1,6 @@
 //! The plugins: their configurations, and the order in which they run.
 //!
-//! Adding one: a file in `plugin/`, a variant of [`Config`], a line in [`ORDER`] and one in [`judge`].
+//! Adding one: a file in `plugin/`, a variant of [`Config`], a line in `ORDER` and one in [`judge`].
 
 pub mod acl;
 pub mod basic_auth;

@@ -1,7 +1,7 @@
 //! Finds the end of a head in bytes that come piece by piece.
 //!
 //! In: what has been received so far. Out: whether the head is complete. Never: a look at what the head says; that is
-//! [`crate::call`]. The end is searched for as leniently as any reader would (an empty line, with or without CR), so that
+//! [`mod@crate::call`]. The end is searched for as leniently as any reader would (an empty line, with or without CR), so that
 //! a head that must be refused is still seen whole.
 
 use crate::fault;

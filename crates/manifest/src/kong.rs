@@ -1,6 +1,6 @@
 //! Kong's dialect: declarative files, the `KONG_*` settings of a Deployment, and scripts that call the Admin API.
 //!
-//! In: documents from `read` (Kong files are of YAML 1.1). Out: a [`Gateway`] and findings. Never: a configuration that
+//! In: documents from `read` (Kong files are of YAML 1.1). Out: a `Gateway` and findings. Never: a configuration that
 //! Kong would refuse, unless its meaning is plain and the finding says so (`Compatibility::Safe`); with
 //! `Compatibility::Kong` what Kong refuses is an error. Kong's own words stand in the titles of findings.
 //! Start reading at [`lower`]; [`deployment::lower`] and [`import::import`] are the other two doors.

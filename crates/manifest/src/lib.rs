@@ -1,7 +1,7 @@
 //! Text and objects to a World, with source spans and findings.
 //!
-//! In: named bytes. Out: documents ([`read`]), typed reading of them ([`node`]), one lowering a kind in a folder for
-//! each dialect, and the World. Never: sockets, files, clock. Start reading at [`read`], then [`node::Cursor`].
+//! In: named bytes. Out: documents ([`mod@read`]), typed reading of them ([`node`]), one lowering a kind in a folder for
+//! each dialect, and the World. Never: sockets, files, clock. Start reading at [`mod@read`], then [`node::Cursor`].
 #![cfg_attr(
     not(test),
     deny(
