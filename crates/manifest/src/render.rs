@@ -17,6 +17,7 @@ pub use sarif::sarif;
 use crate::source::{Sources, position};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use ringwall_model::{Finding, Place, Severity};
+use std::iter::repeat_n;
 use std::ops::Range;
 
 /// Whether text for people has colours.
@@ -115,14 +116,18 @@ impl Excerpt {
             (0, lines.len())
         };
         let blanked = blank::secrets(lines, line_start, document);
-        let text: String = blanked
-            .get(from..to)?
-            .chars()
-            .map(|c| if c == '\t' || !c.is_control() || c == '\n' { c } else { ' ' })
-            .collect();
+        let mut text = String::new();
+        for c in blanked.get(from..to)?.chars() {
+            // A control character becomes as many spaces as it has bytes, so that the places after it stay right.
+            if c == '\t' || c == '\n' || !c.is_control() {
+                text.push(c)
+            } else {
+                text.extend(repeat_n(' ', c.len_utf8()))
+            }
+        }
         let first_line = position(&file.text, line_start).line;
-        let inner = start.saturating_sub(line_start + from).min(text.len());
-        let span = inner..(cut - line_start).saturating_sub(from).clamp(inner, text.len());
+        let inner = text.floor_char_boundary(start.saturating_sub(line_start + from));
+        let span = inner..text.floor_char_boundary((cut - line_start).saturating_sub(from)).max(inner);
         Some(Self { name: clean(&file.name), first_line, text, span })
     }
 

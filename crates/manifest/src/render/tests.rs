@@ -21,3 +21,11 @@ fn findings_are_shown_with_their_lines() {
     let junit = junit(&findings, &world.sources);
     assert!(junit.contains("failures=\"1\"") && junit.contains("a.yaml:4:8: RW0020 unknown field `prots`"), "{junit}");
 }
+
+#[test]
+fn control_characters_of_two_bytes_keep_the_places_right() {
+    // U+0080, then a byte that is no UTF-8.
+    let input = Input { name: "x.yaml", bytes: &[194, 128, 128] };
+    let (world, findings) = crate::lower(&[input], &crate::Options::default());
+    assert!(human(&findings, &world.sources, Colour::Plain).contains("x.yaml:1:"));
+}
