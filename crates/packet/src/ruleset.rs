@@ -1,9 +1,17 @@
-//! A ruleset as data: what `compile` makes of endpoints and policies, what `kernel` applies, what an interpreter and the
-//! nft renderer read. Never closures, never a linear rule per pair.
+//! A ruleset as data: what `compile` makes of endpoints and policies, what `kernel` applies, what [`Ruleset::interpret`]
+//! and the nft renderer read. Never closures, never a linear rule per pair.
 //!
 //! How a packet is judged: an established flow passes; then the source's egress group (when the source is local), then
 //! the destination's ingress group (when the destination is local); both must accept. An address inside
-//! [`Ruleset::networks`] that is on this node and belongs to no endpoint is dropped.
+//! [`Ruleset::networks`] that belongs to no endpoint is dropped.
+//!
+//! How a group is judged: the tiers of its enforced chain in order, the steps of a tier in order. The first step that
+//! holds the packet decides: it accepts, drops, or passes on to the next tier. When no tier decides, the chain's
+//! `otherwise` does. Only when the enforced chain accepts is the shadow chain asked, and its drop is told, not done.
+
+mod interpret;
+
+pub use interpret::{Fate, Packet, UNKNOWN_ADDRESS, Word};
 
 use ipnet::IpNet;
 use ringwall_model::Reason;
@@ -41,22 +49,41 @@ pub struct Endpoint {
     pub ingress: Option<GroupId>,
 }
 
-/// Rules in order; the first entry that holds the packet decides, else [`Group::otherwise`] does. `exact` is looked up
-/// before `ranges` of the same step, and entries of one step never disagree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The rules that some endpoints share in one direction. Peers are the other ends: destinations in an egress group,
+/// sources in an ingress group; ports are always the destination's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Group {
-    /// Steps, in order: one for a NetworkPolicy group, several where tiers and priorities interleave.
-    pub steps: Vec<Step>,
-    /// What happens when no step decides.
-    pub otherwise: Outcome,
+    /// What decides.
+    pub enforced: Chain,
+    /// The same with the policies in audit mode among them. Asked only when `enforced` accepts; when it would drop, that
+    /// is counted and told, and the packet goes on. `None`: no policy in audit mode selects these endpoints.
+    pub shadow: Option<Chain>,
 }
 
-/// Entries that give the same outcome.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Tiers in order, and what happens when none of them decides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Chain {
+    /// Admin, NetworkPolicy and Baseline, as far as there are any.
+    pub tiers: Vec<Tier>,
+    /// What happens when no tier decides.
+    pub otherwise: Verdict,
+}
+
+/// Steps in order; the first that holds the packet decides for the tier.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tier {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// Entries that give the same outcome. Sorted, and each entry once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
     /// Single peers with single ports: a hash set.
     pub exact: Vec<Exact>,
-    /// Everything else: networks, port ranges, any protocol.
+    /// Single peers with every protocol and port: a hash set.
+    pub peers: Vec<IpAddr>,
+    /// Everything else: networks, port ranges, all ports of one protocol. Few.
     pub ranges: Vec<Range>,
     /// What happens to a packet that one of them holds.
     pub outcome: Outcome,
@@ -80,17 +107,26 @@ pub struct Range {
     pub peer: IpNet,
     /// IP protocol number; `None`: all, ICMP included (P17).
     pub protocol: Option<u8>,
-    /// First and last destination port, inclusive; `None`: all.
+    /// First and last destination port, inclusive; `None`: all. Never with `protocol: None`.
     pub ports: Option<(u16, u16)>,
 }
 
-/// What happens to a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a step does with a packet that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It goes on, because of this rule.
-    Accept(Reason),
+    /// It is accepted in this direction, whatever later tiers say.
+    Accept,
+    /// The rest of this tier is skipped; the next one decides.
+    Pass,
     /// It is dropped, counted and told.
     Drop(Reason),
-    /// It goes on, counted and told as one that would be dropped (audit mode).
-    Tell(Reason),
+}
+
+/// What a chain says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It is accepted in this direction.
+    Accept,
+    /// It is dropped, counted and told.
+    Drop(Reason),
 }
