@@ -2,3 +2,7 @@
 //!
 //! In: [`ringwall_packet::ruleset::Ruleset`]. Out: one transaction, read back and compared; deny events.
 //! Never: a decision of its own. The only shipped room with `unsafe`, each block with its reason.
+
+pub mod link;
+pub mod namespace;
+pub mod socket;

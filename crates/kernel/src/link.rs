@@ -1,0 +1,199 @@
+//! Links, addresses, routes and neighbours of the namespace that the calling thread is in, by rtnetlink.
+//!
+//! In: what is wanted. Out: the kernel's word on it, one acknowledged message a step. Never: a look at what is there:
+//! our namespaces are new, and interface numbers are ours to choose. Follows rtnetlink(7), netlink(7), veth(4).
+
+mod message;
+
+use crate::namespace::Namespace;
+use message::Message;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Number of the loopback of every namespace.
+pub const LOOPBACK: u32 = 1;
+
+/// One end of a pair of virtual Ethernet links.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// Name, at most 15 bytes.
+    pub name: String,
+    /// Number in its namespace.
+    pub index: u32,
+    /// Hardware address.
+    pub hardware: [u8; 6],
+}
+
+/// A socket to the kernel's routing tables.
+pub struct Links {
+    socket: Socket,
+    sequence: u32,
+}
+
+const NETLINK: i32 = 16;
+const ROUTE: i32 = 0;
+const IFF_UP: u32 = 1;
+/// No duplicate address detection: nobody else is on our links.
+const IFA_F_NODAD: u8 = 2;
+
+impl Links {
+    /// For the namespace that this thread is in.
+    ///
+    /// # Errors
+    /// When the kernel gives no socket.
+    pub fn open() -> io::Result<Self> {
+        let socket = Socket::new(Domain::from(NETLINK), Type::RAW, Some(Protocol::from(ROUTE)))?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Makes a pair of links, `near` here and `far` in the other namespace, both down.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn add_pair(&mut self, near: &End, far: &End, other: &Namespace) -> io::Result<()> {
+        const IFLA_ADDRESS: u16 = 1;
+        const IFLA_IFNAME: u16 = 3;
+        const IFLA_LINKINFO: u16 = 18;
+        const IFLA_INFO_KIND: u16 = 1;
+        const IFLA_INFO_DATA: u16 = 2;
+        const IFLA_NET_NS_FD: u16 = 28;
+        const VETH_INFO_PEER: u16 = 1;
+        let mut message = Message::create(16);
+        message.link(near.index, 0, 0);
+        message.text(IFLA_IFNAME, &near.name);
+        message.attribute(IFLA_ADDRESS, &near.hardware);
+        message.nested(IFLA_LINKINFO, |message| {
+            message.text(IFLA_INFO_KIND, "veth");
+            message.nested(IFLA_INFO_DATA, |message| {
+                message.nested(VETH_INFO_PEER, |message| {
+                    message.link(far.index, 0, 0);
+                    message.text(IFLA_IFNAME, &far.name);
+                    message.attribute(IFLA_ADDRESS, &far.hardware);
+                    message.attribute(IFLA_NET_NS_FD, &other.as_fd().as_raw_fd().to_ne_bytes());
+                });
+            });
+        });
+        self.tell(message)
+    }
+
+    /// Sets a link up.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn up(&mut self, index: u32) -> io::Result<()> {
+        let mut message = Message::change(16);
+        message.link(index, IFF_UP, IFF_UP);
+        self.tell(message)
+    }
+
+    /// Removes a link, and with it the other end.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn remove(&mut self, index: u32) -> io::Result<()> {
+        let mut message = Message::change(17);
+        message.link(index, 0, 0);
+        self.tell(message)
+    }
+
+    /// Gives a link an address of its own, without a network.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn add_address(&mut self, index: u32, address: IpAddr) -> io::Result<()> {
+        const IFA_ADDRESS: u16 = 1;
+        const IFA_LOCAL: u16 = 2;
+        let mut message = Message::create(20);
+        let bytes = octets(address);
+        let flags = if address.is_ipv6() { IFA_F_NODAD } else { 0 };
+        message.body(&[family(address), whole(address), flags, 0]);
+        message.body(&index.to_ne_bytes());
+        message.attribute(IFA_LOCAL, &bytes);
+        message.attribute(IFA_ADDRESS, &bytes);
+        self.tell(message)
+    }
+
+    /// Sends what goes to `to` (all, when `None`, of the gateway's family) over a link, by a gateway that need not be in
+    /// any network of ours.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn add_route(&mut self, index: u32, to: Option<IpAddr>, gateway: Option<IpAddr>) -> io::Result<()> {
+        const RTA_DST: u16 = 1;
+        const RTA_OIF: u16 = 4;
+        const RTA_GATEWAY: u16 = 5;
+        const MAIN: u8 = 254;
+        const BOOT: u8 = 3;
+        const UNICAST: u8 = 1;
+        const SCOPE_LINK: u8 = 253;
+        /// The gateway is on this link, whatever the addresses say.
+        const RTNH_F_ONLINK: u32 = 4;
+        let mut message = Message::create(24);
+        let family = to.or(gateway).map_or(2, family);
+        let length = to.map_or(0, whole);
+        let (scope, flags) = if gateway.is_some() { (0, RTNH_F_ONLINK) } else { (SCOPE_LINK, 0) };
+        let scope = if family == 10 { 0 } else { scope };
+        message.body(&[family, length, 0, 0, MAIN, BOOT, scope, UNICAST]);
+        message.body(&flags.to_ne_bytes());
+        if let Some(to) = to {
+            message.attribute(RTA_DST, &octets(to));
+        }
+        if let Some(gateway) = gateway {
+            message.attribute(RTA_GATEWAY, &octets(gateway));
+        }
+        message.attribute(RTA_OIF, &index.to_ne_bytes());
+        self.tell(message)
+    }
+
+    /// Says for good which hardware address a neighbour has, so that nobody is asked and nobody can answer falsely.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn add_neighbour(&mut self, index: u32, address: IpAddr, hardware: [u8; 6]) -> io::Result<()> {
+        const NDA_DST: u16 = 1;
+        const NDA_LLADDR: u16 = 2;
+        const NUD_PERMANENT: u16 = 0x80;
+        let mut message = Message::create(28);
+        message.body(&[family(address), 0, 0, 0]);
+        message.body(&index.to_ne_bytes());
+        message.body(&NUD_PERMANENT.to_ne_bytes());
+        message.body(&[0, 0]);
+        message.attribute(NDA_DST, &octets(address));
+        message.attribute(NDA_LLADDR, &hardware);
+        self.tell(message)
+    }
+
+    /// Sends a message and waits for its acknowledgement.
+    fn tell(&mut self, message: Message) -> io::Result<()> {
+        self.sequence += 1;
+        let bytes = message.finish(self.sequence);
+        self.socket.send(&bytes)?;
+        let mut answer = [0_u8; 4096];
+        loop {
+            let length = io::Read::read(&mut &self.socket, &mut answer)?;
+            match message::acknowledged(answer.get(..length).unwrap_or_default(), self.sequence) {
+                Some(0) => return Ok(()),
+                Some(code) => return Err(io::Error::from_raw_os_error(code)),
+                None => {}
+            }
+        }
+    }
+}
+
+fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 2 } else { 10 }
+}
+
+/// Length of a prefix that is one address.
+fn whole(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}

@@ -1,0 +1,75 @@
+//! Namespaces, links and sockets against the real kernel. Without a harness, because a process that is not root goes
+//! into a user namespace before it has threads.
+
+use ringwall_kernel::namespace::node::Node;
+use ringwall_kernel::namespace::{self, IsolationError};
+use ringwall_kernel::socket::{self, Opener, Passage};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+fn main() {
+    let standing = match namespace::enter() {
+        Ok(standing) => standing,
+        Err(error @ IsolationError::Permission(_)) => {
+            assert!(std::env::var_os("RINGWALL_REQUIRE").is_none(), "{error}");
+            return println!("not run: {error}");
+        }
+        Err(error) => panic!("{error}"),
+    };
+    packets_go_between_homes_once_both_are_open();
+    println!("isolation: held as {standing:?}");
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn packets_go_between_homes_once_both_are_open() {
+    let mut node = Node::create().unwrap();
+    for (one, other) in [("10.244.7.1", "10.244.9.2"), ("fd00:10:244::1", "fd00:10:244::2")] {
+        let (one, other) = (address(one), address(other));
+        let (here, there) = (node.add(one).unwrap(), node.add(other).unwrap());
+        assert!(here.interface != there.interface);
+        let listeners = there.namespace.run(|| socket::listen(SocketAddr::new(other, 80), 1)).unwrap();
+        let to = SocketAddr::new(other, 80);
+        let connect = || TcpStream::connect_timeout(&to, std::time::Duration::from_millis(300));
+        assert!(here.namespace.run(connect).is_err(), "a link that is down");
+        node.open(one).unwrap();
+        node.open(other).unwrap();
+        let mut client = here.namespace.run(|| TcpStream::connect(to)).unwrap();
+        client.write_all(b"x").unwrap();
+        listeners[0].set_nonblocking(false).unwrap();
+        let (mut server, peer) = listeners[0].accept().unwrap();
+        assert_eq!(peer.ip(), one);
+        let mut byte = [0];
+        server.read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+        node.remove(one).unwrap();
+        assert!(node.home(one).is_none());
+    }
+    a_marked_socket_stays_in_its_namespace(&mut node);
+}
+
+fn a_marked_socket_stays_in_its_namespace(node: &mut Node) {
+    let home = address("10.244.3.3");
+    let there = node.add(home).unwrap();
+    node.open(home).unwrap();
+    let listener = there.namespace.run(|| socket::listen(SocketAddr::new(home, 8080), 1)).unwrap().remove(0);
+    let opener = Opener::start().unwrap();
+    let (told, wait) = std::sync::mpsc::channel();
+    opener.ask(
+        &there.namespace,
+        move || socket::stream(home, Passage::Marked),
+        move |opened| told.send(opened).unwrap(),
+    );
+    let stream = wait.recv().unwrap().unwrap();
+    assert_eq!(stream.mark().unwrap(), socket::BYPASS);
+    stream.set_nonblocking(false).unwrap();
+    stream.connect(&SocketAddr::new(home, 8080).into()).unwrap();
+    listener.set_nonblocking(false).unwrap();
+    assert_eq!(listener.accept().unwrap().1.ip(), home);
+    // From the machine's own namespace that address is somebody else's, or nobody's.
+    listener.set_nonblocking(true).unwrap();
+    drop(TcpStream::connect_timeout(&SocketAddr::new(home, 8080), std::time::Duration::from_millis(100)));
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
