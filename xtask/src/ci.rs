@@ -1,6 +1,6 @@
 //! Everything that must hold, in the order in which it is cheapest to find out.
 
-use crate::{run, suites, tidy};
+use crate::{bpf, run, suites, tidy};
 use std::time::Instant;
 
 /// What was found so far.
@@ -27,6 +27,7 @@ pub fn ci() -> bool {
         run::holds(doc)
     });
     step(&mut tally, "gen", |_| run::example("xtask", "gen", &["--check"]));
+    step(&mut tally, "bpf", objects);
     step(&mut tally, "fuzz-replay", |_| run::example("xtask", "fuzz_replay", &[]));
     step(&mut tally, "conformance", conformance);
     close(&tally)
@@ -75,6 +76,20 @@ fn counts(line: &str) -> Option<(usize, usize, usize)> {
     let number =
         |word: &str| line.split(';').find_map(|part| part.trim().strip_suffix(word)?.rsplit(' ').next()?.parse().ok());
     Some((number(" passed")?, number(" failed")?, number(" ignored")?))
+}
+
+fn objects(tally: &mut Tally) -> bool {
+    match bpf::check() {
+        bpf::Rebuilt::Same => true,
+        bpf::Rebuilt::Differs(why) => {
+            println!("{why}");
+            false
+        }
+        bpf::Rebuilt::NotRun(why) => {
+            tally.not_run.push(why);
+            true
+        }
+    }
 }
 
 fn conformance(tally: &mut Tally) -> bool {

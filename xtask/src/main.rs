@@ -4,6 +4,7 @@
 //! [`ci`].
 
 mod bench;
+mod bpf;
 mod ci;
 mod coverage;
 mod run;
@@ -21,6 +22,7 @@ usage: cargo xtask <command>
   conformance SUITE [--corpus DIR] one foreign suite: crs, istio-paths, libinjection, router; `all` runs each that is there
   coverage DIR                    which manifest fields are enforced
   bench NAME [ARGUMENT…]          a table of ratios beside the peers
+  bpf [--check]                   rebuilds the kernel's BPF objects from their sources; --check compares only
   parts                           installs the real parts that tests and benches use
   fuzz-replay                     every fuzz target over its stored inputs
 ";
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         ["conformance", suite, rest @ ..] => suites::command(suite, rest),
         ["coverage", rest @ ..] if !rest.is_empty() => coverage::command(rest),
         ["bench", name, rest @ ..] => bench::command(name, rest),
+        ["bpf", rest @ ..] => bpf::command(rest),
         ["parts"] => bench::parts(),
         ["fuzz-replay"] => run::example("xtask", "fuzz_replay", &[]),
         _ => {

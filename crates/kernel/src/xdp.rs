@@ -17,9 +17,9 @@ pub use limit::{Limits, Rate};
 pub use list::Removed;
 
 use crate::bpf::{self, BpfError};
-use aya::{Ebpf, TestRun};
 use aya::maps::{Array, MapData, PerCpuArray};
 use aya::programs::{TestRunOptions, Xdp as Program, XdpMode};
+use aya::{Ebpf, TestRun};
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!("../bpf/ringwall_xdp.o");
 const PROGRAM: &str = "ringwall_xdp";
