@@ -3,10 +3,14 @@
 //! In: [`ringwall_packet::ruleset::Ruleset`]. Out: one transaction, read back and compared; deny events.
 //! Never: a decision of its own. The only shipped room with `unsafe`, each block with its reason.
 
+pub mod apply;
+pub mod blocklist;
 #[cfg(feature = "xdp")]
 pub mod bpf;
 pub mod link;
 pub mod namespace;
+pub mod netlink;
+pub mod nft;
 pub mod socket;
 #[cfg(feature = "xdp")]
 pub mod xdp;

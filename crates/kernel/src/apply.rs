@@ -1,0 +1,269 @@
+//! Applying: a Ruleset becomes what the kernel enforces, in one transaction, read back and compared.
+//!
+//! In: a [`Ruleset`], lists, names of reasons. Out: [`Applied`], or an error and the old ruleset still in force.
+//! Never: a flush, a moment without rules, a table that ends with this process. What a process that was killed left in
+//! force is taken over as it is; only what differs changes. Start reading at [`Firewall::apply`].
+
+use crate::blocklist::{self, Block, Blocker, Ledger, Lists};
+use crate::netlink::Error;
+use crate::nft::batch::Batch;
+use crate::nft::difference::{Difference, between};
+use crate::nft::layout::{LayoutError, Plan, Settings};
+use crate::nft::table::{Elements, Table};
+use crate::nft::{Generation, NftBackend, Nftables, OTHER_GENERATION};
+use ringwall_model::RuleBook;
+use ringwall_packet::ruleset::Ruleset;
+use std::time::Instant;
+
+/// Why a ruleset was not applied. The old one is in force as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The kernel, or the way to it.
+    #[error(transparent)]
+    Kernel(#[from] Error),
+    /// The ruleset contradicts itself.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The change cannot be one transaction: the administrator's limit for messages is too low.
+    #[error(
+        "the change needs a message of {bytes} bytes; {longest} is the most here (CAP_NET_ADMIN of the machine lifts it)"
+    )]
+    TooLarge {
+        /// What the change needs.
+        bytes: usize,
+        /// What this process may send.
+        longest: usize,
+    },
+    /// Others change the rules so fast that no change was made for the rules in force.
+    #[error("others changed the rules each time a change was made ready")]
+    Crowded,
+}
+
+/// What a change did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Transactions; 0 when all was as wanted already, 1 wherever a message may be as long as it must.
+    pub transactions: usize,
+    /// Bytes that the kernel got.
+    pub bytes: usize,
+    /// Elements that came or went.
+    pub elements: usize,
+    /// What reading it back said.
+    pub read_back: ReadBack,
+}
+
+/// What the kernel has, compared with what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadBack {
+    /// It has just that.
+    Equal,
+    /// It has something else in these sets and chains.
+    Differs(Vec<Box<str>>),
+}
+
+/// Our table in the kernel, in the network namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Firewall<B = Nftables> {
+    backend: B,
+    settings: Settings,
+    lists: Lists,
+    ledger: Ledger,
+    /// What is in force as far as we know, and how many generations were then not ours.
+    known: Option<(Table, u32)>,
+    /// What should be in force.
+    wanted: Option<Table>,
+}
+
+impl Firewall<Nftables> {
+    /// Opens the way to the kernel; nothing changes yet. Blocks that are in force are remembered.
+    ///
+    /// # Errors
+    /// When there is no socket, or nothing may be read.
+    pub fn open(settings: Settings) -> Result<Self, Error> {
+        let mut nftables = Nftables::open()?;
+        let ledger = Ledger::default();
+        let now = Instant::now();
+        for block in blocklist::in_force(&mut nftables)? {
+            ledger.enter(block.address, block.remaining.and_then(|lasts| now.checked_add(lasts)));
+        }
+        Ok(Self { ledger, ..Self::with(nftables, settings) })
+    }
+
+    /// What blocks single addresses, over a socket of its own.
+    ///
+    /// # Errors
+    /// When there is no socket.
+    pub fn blocker(&self) -> Result<Blocker, Error> {
+        Ok(Blocker::new(self.backend.another()?, self.ledger.clone()))
+    }
+}
+
+impl<B: NftBackend> Firewall<B> {
+    /// With another way to the kernel.
+    pub fn with(backend: B, settings: Settings) -> Self {
+        let (lists, ledger) = (Lists::default(), Ledger::default());
+        Self { backend, settings, lists, ledger, known: None, wanted: None }
+    }
+
+    /// The way to the kernel.
+    pub fn backend(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// Makes the kernel enforce a ruleset. Connections that were let in before stay; see [`crate::conntrack`].
+    ///
+    /// # Errors
+    /// With the message that was refused; the old ruleset is in force then.
+    pub fn apply(&mut self, ruleset: &Ruleset, book: &RuleBook) -> Result<Applied, ApplyError> {
+        let (lists, settings) = (self.lists.clone(), self.settings);
+        let plan = Plan { ruleset, book, lists: &lists, settings };
+        self.reach(|is| Ok(plan.lay_out(is)?))
+    }
+
+    /// Replaces the lists of addresses. Before the first ruleset they wait for it.
+    ///
+    /// # Errors
+    /// As for [`Self::apply`]; the old lists are in force then.
+    pub fn set_lists(&mut self, lists: Lists) -> Result<Applied, ApplyError> {
+        let before = std::mem::replace(&mut self.lists, lists.clone());
+        let Some(wanted) = self.wanted.clone() else {
+            return Ok(Applied { transactions: 0, bytes: 0, elements: 0, read_back: ReadBack::Equal });
+        };
+        let reached = self.reach(|_| {
+            let mut table = wanted.clone();
+            lists.lay_out(&mut table);
+            Ok(table)
+        });
+        if reached.is_err() {
+            self.lists = before;
+        }
+        reached
+    }
+
+    /// Looks at all that is in force, and puts back what somebody changed. What was found changed comes back.
+    ///
+    /// # Errors
+    /// As for [`Self::apply`].
+    pub fn mend(&mut self) -> Result<Vec<Box<str>>, ApplyError> {
+        let Some(wanted) = self.wanted.clone() else { return Ok(Vec::new()) };
+        self.known = None;
+        let mut found = Vec::new();
+        self.reach(|is| {
+            found = differing(&wanted, is);
+            Ok(wanted.clone())
+        })?;
+        Ok(found)
+    }
+
+    /// Compares all that is in force with what was asked for.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn read_back(&mut self) -> Result<ReadBack, Error> {
+        let Some(wanted) = &self.wanted else { return Ok(ReadBack::Equal) };
+        let is = self.backend.table(&|_| true)?;
+        Ok(judge(differing(wanted, &is)))
+    }
+
+    /// From what is in force to what `wanted` makes of it.
+    fn reach(&mut self, mut wanted: impl FnMut(&Table) -> Result<Table, ApplyError>) -> Result<Applied, ApplyError> {
+        for _ in 0..16 {
+            let (is, generation) = self.in_force()?;
+            let table = wanted(&is)?;
+            let mut difference = between(&is, &table);
+            self.bring_blocks(&is, &mut difference);
+            match self.commit(&difference, generation) {
+                Ok((transactions, bytes)) => {
+                    let read_back = self.compare(&table, &difference)?;
+                    self.known = (read_back == ReadBack::Equal).then(|| (table.clone(), generation));
+                    self.wanted = Some(table);
+                    return Ok(Applied { transactions, bytes, elements: difference.elements, read_back });
+                }
+                Err(ApplyError::Kernel(error)) if error.is_refusal(OTHER_GENERATION) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ApplyError::Crowded)
+    }
+
+    /// What is in force, and how many generations are not ours: known, when there is no such one more, or else read.
+    fn in_force(&mut self) -> Result<(Table, u32), Error> {
+        let generation = self.backend.generation()?.wrapping_sub(self.backend.taken());
+        let known = self.known.take().filter(|(_, then)| *then == generation);
+        let table = match known {
+            Some((table, _)) => table,
+            None => self.backend.table(&|_| true)?,
+        };
+        Ok((table, generation))
+    }
+
+    /// A set of blocks that is made anew gets those that have not ended.
+    fn bring_blocks(&self, is: &Table, difference: &mut Difference) {
+        if !is.sets.contains_key("rw_block4") || !is.sets.contains_key("rw_block6") {
+            let blocks: Vec<Block> = self.ledger.remaining();
+            blocklist::add(&mut difference.switch, &blocks);
+        }
+    }
+
+    /// In one transaction, where it fits in one message; else in several of which only one is seen by packets.
+    fn commit(&mut self, difference: &Difference, generation: u32) -> Result<(usize, usize), ApplyError> {
+        let generation = Generation::This(generation.wrapping_add(self.backend.taken()));
+        let (longest, switch) = (self.backend.longest(), difference.switch.bytes());
+        let mut whole = difference.prepare.clone();
+        whole.append(difference.switch.clone());
+        whole.append(difference.clean.clone());
+        if whole.is_empty() {
+            return Ok((0, 0));
+        }
+        if whole.bytes() <= longest {
+            self.backend.commit(&whole, generation)?;
+            return Ok((1, whole.bytes()));
+        }
+        if switch > longest {
+            return Err(ApplyError::TooLarge { bytes: switch, longest });
+        }
+        let mut pieces = difference.prepare.clone().cut(longest);
+        pieces.push(difference.switch.clone());
+        pieces.extend(difference.clean.clone().cut(longest));
+        let pieces: Vec<Batch> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        for (number, piece) in pieces.iter().enumerate() {
+            self.backend.commit(piece, if number == 0 { generation } else { Generation::Any })?;
+        }
+        Ok((pieces.len(), pieces.iter().map(Batch::bytes).sum()))
+    }
+
+    /// Reads back what was touched.
+    fn compare(&mut self, wanted: &Table, difference: &Difference) -> Result<ReadBack, Error> {
+        if difference.is_empty() {
+            return Ok(ReadBack::Equal);
+        }
+        let touched: std::collections::BTreeSet<_> = difference.touched.iter().map(AsRef::as_ref).collect();
+        let is = self.backend.table(&|name| touched.contains(name))?;
+        let mut differing = differing(wanted, &is);
+        let known = |name: &str| {
+            wanted.sets.contains_key(name) == is.sets.contains_key(name)
+                && wanted.chains.contains_key(name) == is.chains.contains_key(name)
+        };
+        differing.retain(|name| touched.contains(name.as_ref()) || !known(name));
+        Ok(judge(differing))
+    }
+}
+
+fn judge(differing: Vec<Box<str>>) -> ReadBack {
+    if differing.is_empty() { ReadBack::Equal } else { ReadBack::Differs(differing) }
+}
+
+/// Names of the sets and chains that are not the same in both.
+fn differing(wanted: &Table, is: &Table) -> Vec<Box<str>> {
+    let living = |set: &&crate::nft::table::Set| set.elements == Elements::Living;
+    let sets = wanted.sets.keys().chain(is.sets.keys()).filter(|name| {
+        let (one, other) = (wanted.sets.get(*name), is.sets.get(*name));
+        one != other && !(one.is_some_and(|one| living(&one)) && other.is_some_and(|other| living(&other)))
+    });
+    let chains = wanted.chains.keys().chain(is.chains.keys());
+    let chains = chains.filter(|name| wanted.chains.get(*name) != is.chains.get(*name));
+    let mut names: Vec<_> = sets.chain(chains).cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}

@@ -1,0 +1,164 @@
+//! Rules, written as a person would say them: what is looked at, what it must be, what happens.
+
+use super::expression::{Comparison, Expression, Header, Limit, Log, Meta, Register, Verdict, Which};
+use super::table::Family;
+
+/// A rule: its expressions in order.
+pub type Rule = Vec<Expression>;
+
+/// Which address of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Who sends it.
+    Source,
+    /// Who is to get it.
+    Destination,
+}
+
+impl Side {
+    /// Loads the address, so many bytes behind the first register.
+    pub fn load(self, family: Family, at: u32) -> Expression {
+        let (offset, len) = match (family, self) {
+            (Family::V4, Self::Source) => (12, 4),
+            (Family::V4, Self::Destination) => (16, 4),
+            (Family::V6, Self::Source) => (8, 16),
+            (Family::V6, Self::Destination) => (24, 16),
+        };
+        Expression::Payload(Header::Network, offset, len, Register::at(at))
+    }
+}
+
+/// Only packets of a family.
+pub fn family(family: Family) -> Rule {
+    let number = match family {
+        Family::V4 => 2,
+        Family::V6 => 10,
+    };
+    let is = Expression::Compare(Register::FIRST, Comparison::Equal, [number].into());
+    vec![Expression::Meta(Meta::Family, Register::FIRST), is]
+}
+
+/// Only packets on the loopback of this machine: the key says whether they come in or go out by it.
+pub fn loopback(key: Meta) -> Rule {
+    const LOOPBACK: u16 = 772;
+    let is = Expression::Compare(Register::FIRST, Comparison::Equal, LOOPBACK.to_ne_bytes().into());
+    vec![Expression::Meta(key, Register::FIRST), is]
+}
+
+/// Only packets of connections that were let in before, and what belongs to them.
+pub fn known_connection() -> Rule {
+    const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
+    vec![
+        Expression::ConnectionState(Register::FIRST),
+        Expression::Bitwise(Register::FIRST, ESTABLISHED_OR_RELATED.to_ne_bytes().into(), [0; 4].into()),
+        Expression::Compare(Register::FIRST, Comparison::Unequal, [0; 4].into()),
+    ]
+}
+
+/// Only ICMPv6.
+pub fn icmp6() -> Rule {
+    const ICMP6: u8 = 58;
+    let is = Expression::Compare(Register::FIRST, Comparison::Equal, [ICMP6].into());
+    vec![Expression::Meta(Meta::Protocol, Register::FIRST), is]
+}
+
+/// Only the messages by which IPv6 neighbours find each other: they never leave a link.
+pub fn neighbour_discovery() -> Rule {
+    let (first, last) = (133, 136);
+    let mut rule = icmp6();
+    rule.push(Expression::Payload(Header::Transport, 0, 1, Register::FIRST));
+    rule.push(Expression::Compare(Register::FIRST, Comparison::AtLeast, [first].into()));
+    rule.push(Expression::Compare(Register::FIRST, Comparison::AtMost, [last].into()));
+    rule
+}
+
+/// Only packets with an address that a set holds.
+pub fn address_in(set: &str, side: Side, of: Family) -> Rule {
+    vec![side.load(of, 0), Expression::Lookup(set.into(), Register::FIRST)]
+}
+
+/// Only packets with an address that a set does not hold.
+pub fn address_not_in(set: &str, side: Side, of: Family) -> Rule {
+    vec![side.load(of, 0), Expression::LookupNot(set.into(), Register::FIRST)]
+}
+
+/// The verdict that a map has for an address.
+pub fn address_map(map: &str, side: Side, of: Family) -> Rule {
+    vec![side.load(of, 0), Expression::Map(map.into(), Register::FIRST)]
+}
+
+/// Only packets whose peer, protocol and destination port a set holds.
+pub fn peer_and_port_in(set: &str, peer: Side, of: Family) -> Rule {
+    let width = super::table::Part::address(of).width();
+    vec![
+        peer.load(of, 0),
+        Expression::Meta(Meta::Protocol, Register::at(width)),
+        Expression::Payload(Header::Transport, 2, 2, Register::at(width + 4)),
+        Expression::Lookup(set.into(), Register::FIRST),
+    ]
+}
+
+/// Only packets that came by an interface which a set holds together with their source.
+pub fn input_and_source_in(set: &str, of: Family) -> Rule {
+    vec![
+        Expression::Meta(Meta::InputName, Register::FIRST),
+        Side::Source.load(of, 16),
+        Expression::Lookup(set.into(), Register::FIRST),
+    ]
+}
+
+/// Only packets that came by an interface which a set holds.
+pub fn input_in(set: &str) -> Rule {
+    vec![Expression::Meta(Meta::InputName, Register::FIRST), Expression::Lookup(set.into(), Register::FIRST)]
+}
+
+/// What happens to a packet that came so far.
+pub trait Then {
+    /// Goes on in another chain for good.
+    fn goto(self, chain: &str) -> Rule;
+    /// Goes on to the next hook.
+    fn accept(self) -> Rule;
+}
+
+impl Then for Rule {
+    fn goto(mut self, chain: &str) -> Rule {
+        self.push(Expression::Verdict(Verdict::Goto(chain.into())));
+        self
+    }
+
+    fn accept(mut self) -> Rule {
+        self.push(Expression::Verdict(Verdict::Accept));
+        self
+    }
+}
+
+/// How deny events are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// The group of nflog.
+    pub group: u16,
+    /// Events a second for each reason; the rest is only counted.
+    pub rate: u64,
+    /// Events at once for each reason.
+    pub burst: u32,
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self { group: 5, rate: 20, burst: 50 }
+    }
+}
+
+/// Bytes of a packet that are told: enough for the ports behind an IPv6 head.
+const SNAPLEN: u32 = 96;
+
+/// The rules of a chain that counts, tells, and ends with a verdict.
+pub fn told(telling: Telling, prefix: &str, verdict: Verdict) -> Vec<Rule> {
+    let limit = Limit { rate: telling.rate, burst: telling.burst, which: Which::Within };
+    let log = Log { group: telling.group, prefix: prefix.into(), snaplen: SNAPLEN };
+    vec![
+        vec![Expression::Counter],
+        vec![Expression::Limit(limit), Expression::Log(log)],
+        vec![Expression::Verdict(verdict)],
+    ]
+}
