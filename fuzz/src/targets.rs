@@ -11,16 +11,21 @@ pub type Target = fn(&[u8]);
 /// All targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("access_format", access_format),
+    ("bot", bot),
     ("chunk", chunks),
     ("head", head),
     ("h2", streams),
     ("key_set", key_set),
+    ("libinjection", injection),
     ("manifest", manifest),
+    ("openapi", openapi),
     ("path", paths),
     ("proxy_protocol", proxy_header),
     ("response", responses),
+    ("rule_archive", rule_archive),
     ("seclang", seclang),
     ("token", token),
+    ("transformation", transformation),
     ("waf_body", waf_body),
 ];
 
@@ -179,30 +184,127 @@ fn seclang(bytes: &[u8]) {
     let _ = ringwall_waf::Waf::load(&bundle, &["fuzz.conf"]);
 }
 
-/// A body of each kind: the first byte chooses its media type.
-fn waf_body(bytes: &[u8]) {
-    use ringwall_waf::{Bundle, Fuel, Settings as Profile, Waf};
-    use std::sync::{Arc, OnceLock};
-    const RULES: &str = "SecRuleEngine On\nSecRequestBodyAccess On\n\
-        SecRule ARGS|ARGS_NAMES|FILES|REQUEST_BODY|XML:/* \"@contains attack\" \"id:1,phase:2,deny,status:403,t:none,t:urlDecodeUni,t:htmlEntityDecode,t:jsDecode\"\n";
-    static WAF: OnceLock<Arc<Waf>> = OnceLock::new();
-    let waf = WAF.get_or_init(|| {
-        let mut bundle = Bundle::default();
-        bundle.add("fuzz.conf", RULES);
-        Waf::load(&bundle, &["fuzz.conf"]).unwrap_or_else(|errors| panic!("{errors:?}"))
-    });
-    let kinds =
-        ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "application/json", "text/xml"];
-    let (first, body) = bytes.split_first().unwrap_or((&0, &[]));
-    let kind = kinds[usize::from(*first) % kinds.len()];
-    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+/// Compiled rules, which must load.
+fn rules(text: &str) -> std::sync::Arc<ringwall_waf::Waf> {
+    let mut bundle = ringwall_waf::Bundle::default();
+    bundle.add("fuzz.conf", text);
+    ringwall_waf::Waf::load(&bundle, &["fuzz.conf"]).unwrap_or_else(|errors| panic!("{}", errors[0]))
+}
+
+/// The ids that match a body under rules.
+fn matched(
+    waf: &std::sync::Arc<ringwall_waf::Waf>,
+    fields: &str,
+    body: &[u8],
+    prefilter: ringwall_waf::Prefilter,
+) -> Vec<u64> {
+    use ringwall_waf::Fuel;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
     let settings = Settings::default();
     let call = ringwall_head::call(Bytes::from(head), context(&settings));
-    let profile = waf.profile(Profile::default()).unwrap_or_else(|error| panic!("{error}"));
-    let mut transaction = waf.begin(&profile, Timestamp(0));
+    let profile = waf.profile(ringwall_waf::Settings { prefilter, ..Default::default() });
+    let mut transaction = waf.begin(&profile.unwrap_or_else(|error| panic!("{error}")), Timestamp(0));
     transaction.call(&call);
     let _ = transaction.phase1(Fuel(1_000_000));
     let _ = transaction.request_body(body);
     let _ = transaction.phase2(Fuel(10_000_000));
-    let _ = transaction.report();
+    transaction.report().matched.iter().map(|one| one.id).collect()
+}
+
+/// A body of each kind: the first byte chooses its media type. The same rules match with and without the prefilter.
+fn waf_body(bytes: &[u8]) {
+    use std::sync::{Arc, OnceLock};
+    const RULES: &str = "SecRuleEngine DetectionOnly\nSecRequestBodyAccess On\n\
+        SecRule REQUEST_HEADERS:Content-Type \"@contains graphql\" \"id:9,phase:1,pass,nolog,ctl:requestBodyProcessor=GRAPHQL\"\n\
+        SecRule ARGS|ARGS_NAMES|FILES|REQUEST_BODY|XML:/*|XML://a/@b|XML:/*/c//text()|!ARGS:json.a.0 \"@contains attack\" \"id:1,phase:2,deny,t:none,t:urlDecodeUni,t:htmlEntityDecode,t:jsDecode\"\n\
+        SecRule ARGS|MULTIPART_PART_HEADERS|XML://@* \"@rx (?i)att(?:ack|empt)\" \"id:2,phase:2,pass\"\n\
+        SecRule REQBODY_ERROR \"!@eq 0\" \"id:3,phase:2,pass\"\n";
+    static WAF: OnceLock<Arc<ringwall_waf::Waf>> = OnceLock::new();
+    let waf = WAF.get_or_init(|| rules(RULES));
+    let kinds = [
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+        "Content-Type: multipart/form-data; boundary=b\r\n",
+        "Content-Type: application/json\r\n",
+        "Content-Type: text/xml\r\n",
+        "Content-Type: application/grpc\r\n",
+        "Content-Type: application/graphql+json\r\n",
+        "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
+        "Content-Type: application/json\r\nContent-Encoding: deflate, br\r\n",
+        "Content-Type: application/grpc\r\ngrpc-encoding: deflate\r\n",
+    ];
+    let (first, body) = bytes.split_first().unwrap_or((&0, &[]));
+    let fields = kinds[usize::from(*first) % kinds.len()];
+    let with = matched(waf, fields, body, ringwall_waf::Prefilter::On);
+    assert_eq!(with, matched(waf, fields, body, ringwall_waf::Prefilter::Off));
+}
+
+/// Each transformation over the same bytes, alone and after two others.
+fn transformation(bytes: &[u8]) {
+    use std::sync::{Arc, OnceLock};
+    static WAF: OnceLock<Arc<ringwall_waf::Waf>> = OnceLock::new();
+    let waf = WAF.get_or_init(|| {
+        let names = ringwall_waf::Support::table();
+        let names = names.iter().filter(|one| one.kind == "transformation").map(|one| one.name).enumerate();
+        let rule = |(number, name): (usize, &str)| {
+            let id = 2 * number + 1;
+            format!(
+                "SecRule REQUEST_BODY \"@rx ^\\W*\\w\" \"id:{id},phase:2,pass,t:none,t:{name}\"\n\
+                 SecRule REQUEST_BODY \"@rx a.b$\" \"id:{},phase:2,pass,t:none,t:urlDecodeUni,t:lowercase,t:{name},multiMatch\"\n",
+                id + 1
+            )
+        };
+        let force = "SecRequestBodyAccess On\nSecAction \"id:1000,phase:1,pass,nolog,ctl:forceRequestBodyVariable=On\"\n";
+        rules(&format!("{force}{}", names.map(rule).collect::<String>()))
+    });
+    let with = matched(waf, "", bytes, ringwall_waf::Prefilter::On);
+    assert_eq!(with, matched(waf, "", bytes, ringwall_waf::Prefilter::Off));
+}
+
+/// A fingerprint has one to five letters.
+fn injection(bytes: &[u8]) {
+    use ringwall_waf::libinjection::{sqli, xss};
+    let print = sqli(bytes);
+    assert!(print.is_none_or(|print| (1..=5).contains(&print.as_bytes().len())));
+    let _ = xss(bytes);
+}
+
+/// What is read of an archive has no path outside of a release's folders.
+fn rule_archive(bytes: &[u8]) {
+    let tar = ringwall_waf::Bundle::from_archive(bytes);
+    for path in tar.iter().flat_map(ringwall_waf::Bundle::paths) {
+        assert!(!path.starts_with('/') && !path.split('/').any(|part| part == ".."));
+    }
+}
+
+/// A document, and behind a line of `%%` a target and a body: what it declares decides, whatever they hold.
+fn openapi(bytes: &[u8]) {
+    use ringwall_waf::openapi::{Asked, OpenApi};
+    let at = bytes.windows(4).position(|four| four == b"\n%%\n").unwrap_or(bytes.len());
+    let Ok(document) = serde_json::from_slice(&bytes[..at]) else { return };
+    let Ok((api, _)) = OpenApi::read(&document) else { return };
+    let rest = bytes.get(at + 4..).unwrap_or_default();
+    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    let (target, body) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
+    for method in [&b"GET"[..], b"POST", b"PUT"] {
+        let fields = [(&b"cookie"[..], target), (b"x-a", body)];
+        if let Ok(fitting) = api.head(Asked { method, target }, fields.into_iter()) {
+            assert!(api.operations().any(|(_, _, name)| name == fitting.name()));
+            for kind in ["application/json", "application/x-www-form-urlencoded", "text/plain"] {
+                let _ = api.body(fitting, kind.as_bytes(), body);
+            }
+        }
+    }
+}
+
+/// The score is the sum of the signs.
+fn bot(bytes: &[u8]) {
+    use ringwall_waf::bot::{Bots, Sender};
+    let fields = bytes.split(|byte| *byte == b'\n').map(|line| {
+        let at = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        (&line[..at], line.get(at + 1..).unwrap_or_default())
+    });
+    let mut bots = Bots::default();
+    bots.believe("bot", "bot", "192.0.2.0/24").unwrap_or_else(|error| panic!("{error}"));
+    let verdict = bots.judge(fields, Sender { address: [192, 0, 2, 1].into(), last_minute: Some(bytes.len() as u64) });
+    assert_eq!(verdict.score, verdict.signs.iter().map(|sign| sign.points).sum::<u32>());
 }

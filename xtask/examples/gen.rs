@@ -10,7 +10,9 @@ fn main() -> ExitCode {
     let check = std::env::args().nth(1).is_some_and(|word| word == "--check");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut stale = 0;
-    for (path, text) in [("docs/layers/head.md", head()), ("docs/operate/metrics.md", metrics())] {
+    let pages =
+        [("docs/layers/head.md", head()), ("docs/layers/waf.md", waf()), ("docs/operate/metrics.md", metrics())];
+    for (path, text) in pages {
         let file = root.join(path);
         if std::fs::read_to_string(&file).is_ok_and(|old| old == text) {
             continue;
@@ -40,6 +42,61 @@ fn head() -> String {
     }
     page
 }
+
+fn waf() -> String {
+    let all = ringwall_waf::Support::table();
+    let count = |state: &str| all.iter().filter(|one| one.state == state).count();
+    let mut page = format!(
+        "# The web application firewall\n{MADE}\nWhat of SecLang (reference manual of ModSecurity 3) is supported: it does \
+         what the manual says; ignored: it is read, and has\nno effect here for the reason given; rejected: a rule file that \
+         has it is not taken, with file, line and reason. What stands\nin none of these lists is an error too.\n\n{} \
+         supported, {} ignored, {} rejected.\n",
+        count("supported"),
+        count("ignored"),
+        count("rejected")
+    );
+    let kinds = [
+        ("directive", "Directives"),
+        ("variable", "Variables"),
+        ("operator", "Operators"),
+        ("transformation", "Transformations"),
+        ("action", "Actions"),
+        ("ctl", "`ctl`"),
+    ];
+    for (kind, title) in kinds {
+        let _ = writeln!(page, "\n## {title}\n\n| name | | why |\n|---|---|---|");
+        for one in all.iter().filter(|one| one.kind == kind) {
+            let _ = writeln!(page, "| `{}` | {} | {} |", one.name, one.state, one.why);
+        }
+    }
+    page.push_str(BEYOND);
+    for sign in ringwall_waf::bot::SIGNS {
+        let _ = writeln!(page, "| `{}` | {} | {} |", sign.name, sign.points, sign.why);
+    }
+    page
+}
+
+/// What no table of the engine says.
+const BEYOND: &str = "\n## Beyond ModSecurity\n
+- `ctl:requestBodyProcessor=GRAPHQL`: strings and comments of a GraphQL document are `ARGS:graphql.string`, its nesting
+  `ARGS:graphql.depth`, its names `ARGS:graphql.names`; variables are JSON arguments.
+- `GRPC` (also by media type): every text of a length-prefixed Protocol Buffers message, compressed ones too, is
+  `ARGS:grpc.FIELD.FIELD`.
+- JSON members are `json.a.array_0`, as in ModSecurity; a selector or exclusion that says `json.a.0`, as in Coraza, means
+  the same member.
+- `XML:` takes paths of child and descendant steps, `@name` and `text()`, with prefixes of `xmlns`; no predicates.
+- `@validateSchema FILE` takes a JSON Schema (types, bounds, patterns, properties, items, combinations), not XML Schema.
+- gzip, deflate and br are undone before a body is judged, up to the body's limit.
+- Patterns run in linear time; those with look-around or back-references run under a limit of steps.
+
+## Signs of programs
+
+They are added up to `TX:ringwall_bot_score`, which rules may read; `TX:ringwall_bot_signs` names them, and
+`TX:ringwall_bot_crawler` a crawler whose address is one of its networks: then no sign counts. No sign refuses by itself.
+
+| sign | points | why |
+|---|---|---|
+";
 
 fn metrics() -> String {
     let mut page = format!(

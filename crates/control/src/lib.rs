@@ -4,6 +4,7 @@
 //! facts fetched for it. Never: a decision about a call (that is `wall`), a connection's bytes (that is `dataplane`).
 
 pub mod binds;
+pub mod crs;
 pub mod facts;
 pub mod fetch;
 pub mod history;

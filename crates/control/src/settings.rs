@@ -72,10 +72,10 @@ pub const SETTINGS: &[Definition] = &[
     define("access_log", "where access log lines go", "off", Form::Word(&["off", "stdout", "file"]), Takes::Restart),
     define(
         "crs",
-        "folder of a released OWASP Core Rule Set; empty for a few rules of our own",
+        "folder of the OWASP Core Rule Set; `none` for a few rules of our own; empty looks for one (`ringwall crs where`)",
         "",
         Form::Path,
-        Takes::Reload,
+        Takes::Restart,
     ),
     define("drain_timeout", "how long open requests may finish after SIGTERM", "10s", DURATION, Takes::Restart),
     define("facts_cooldown", "least time between two fetches of one key set", "10s", DURATION, Takes::Restart),

@@ -28,6 +28,9 @@ pub struct Everywhere {
     /// A process setting, `key=value`; `ringwall config` lists them. May be given several times.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Folder of the OWASP Core Rule Set, or `none`; the same as `--set crs=DIR` [default: see `ringwall crs where`]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub crs: Option<PathBuf>,
     /// Settings file of `key = value` lines.
     #[arg(long, global = true, value_name = "FILE")]
     pub settings: Option<PathBuf>,
@@ -95,6 +98,12 @@ pub enum Command {
     Blocks,
     /// Sign a token with the running wall's development issuer.
     Token(Token),
+    /// The OWASP Core Rule Set: where it comes from, its rules, exclusions to be reviewed.
+    Crs {
+        /// What to do with it.
+        #[command(subcommand)]
+        what: Crs,
+    },
     /// Every process setting with its value and where it came from.
     Config,
     /// Make Kong declarative configuration of curl lines to its Admin API.
@@ -110,6 +119,71 @@ pub enum Command {
     },
     /// The manual page, in roff.
     Man,
+}
+
+/// What to do with the rule set.
+#[derive(Debug, Subcommand)]
+pub enum Crs {
+    /// Where the rules in force come from, and what was looked for, in that order.
+    Where,
+    /// Have a rule set: an official release by its hash, or Debian's package. Nothing is installed.
+    Fetch(FetchRules),
+    /// List rules: id, phase, paranoia level, severity, message.
+    List(ListRules),
+    /// One rule as written, with its place, what it became and what leaves it out.
+    Show {
+        /// Its id.
+        rule: u64,
+    },
+    /// Propose exclusions from an audit log of good traffic, as SecLang to be reviewed.
+    Tune {
+        /// The log, one JSON record a line; `-` for standard input.
+        log: PathBuf,
+    },
+    /// Print a preset as SecLang to be reviewed: `prompts`, `graphql`, `json-api`, `strict`.
+    Preset {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Options of `crs fetch`.
+#[derive(Clone, Debug, Args)]
+pub struct FetchRules {
+    /// Version of the official release, such as 4.28.0.
+    #[arg(long, value_name = "VERSION", required_unless_present = "package", requires = "sha256")]
+    pub version: Option<String>,
+    /// SHA-256 of its archive, 64 hexadecimal digits; nothing else is taken.
+    #[arg(long, value_name = "HASH")]
+    pub sha256: Option<String>,
+    /// Where the archive lies [default: the project's release page]
+    #[arg(long, value_name = "URL", requires = "version")]
+    pub from: Option<String>,
+    /// Debian's package instead, by this machine's own apt, unpacked into the cache.
+    #[arg(long, conflicts_with = "version")]
+    pub package: bool,
+    /// Move what is in the own folder to `crs.old`.
+    #[arg(long)]
+    pub replace: bool,
+}
+
+/// Options of `crs list`.
+#[derive(Clone, Debug, Args)]
+pub struct ListRules {
+    /// Only rules whose id, message or a tag holds this.
+    pub word: Option<String>,
+    /// Only rules of this phase, 1 to 5.
+    #[arg(long, value_name = "N")]
+    pub phase: Option<u8>,
+    /// Only rules of this paranoia level, 1 to 4.
+    #[arg(long, value_name = "N")]
+    pub paranoia: Option<u8>,
+    /// Only rules of this severity, such as `critical` or 2.
+    #[arg(long, value_name = "LEVEL")]
+    pub severity: Option<String>,
+    /// Only rules with this tag.
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
 }
 
 /// Options of `up`.

@@ -19,7 +19,18 @@ pub fn read(common: &Everywhere) -> Result<Settings, Exit> {
         None => None,
     };
     let file = common.settings.clone().zip(text.as_deref());
-    Settings::read(file, std::env::vars(), &common.set).map_err(Exit::input)
+    let settings = Settings::read(file, std::env::vars(), &common.set).map_err(Exit::input)?;
+    match &common.crs {
+        Some(folder) => settings.with("crs", &folder.display().to_string()).map_err(Exit::input),
+        None => Ok(settings),
+    }
+}
+
+/// The cache folder of the user; `None` when there is no home.
+pub fn cache_dir() -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    cache.or_else(home).map(|cache| cache.join("ringwall"))
 }
 
 /// The state folder: the flag, else the setting, else the place for state of the user.

@@ -13,7 +13,9 @@ mod stage;
 mod tests;
 
 use crate::cli::{Demo, Everywhere, Format};
+use crate::crs;
 use crate::exit::Exit;
+use crate::platform::rules::Rules;
 use crate::platform::{NotUp, Options, Platform};
 use ringwall_control::settings::Settings;
 use ringwall_control::source::{Input, Source};
@@ -44,11 +46,15 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
         None => manifests::ai_platform(),
     };
     let human = common.format == Format::Human;
+    let rules = match crs::rules(settings, &crate::config::state_dir(common, settings), crs::Absent::Download) {
+        Ok(rules) => rules,
+        Err(exit) => return exit,
+    };
     let started = Instant::now();
     if human {
         first_act();
     }
-    let platform = match start(&inputs, settings, ProxyHeader::Absent) {
+    let platform = match start(&inputs, settings, &rules, ProxyHeader::Absent) {
         Ok(platform) => platform,
         Err(NotUp(why)) => {
             eprint!("{why}");
@@ -64,7 +70,7 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
         };
         println!("\nAct 3  {act}");
     }
-    let tour = Tour { inputs, settings: settings.clone(), platform: platform.clone(), prove: demo.prove };
+    let tour = Tour { inputs, settings: settings.clone(), rules, platform: platform.clone(), prove: demo.prove };
     let (held, failed) = tour.run(demo, common);
     if human {
         let held_as = if demo.prove { "proved or let through" } else { "held" };
@@ -133,10 +139,16 @@ fn second_act(platform: &Arc<Platform>) {
 }
 
 /// Starts a platform in memory.
-fn start(inputs: &[Input], settings: &Settings, proxy_header: ProxyHeader) -> Result<Arc<Platform>, NotUp> {
+fn start(
+    inputs: &[Input],
+    settings: &Settings,
+    rules: &Rules,
+    proxy_header: ProxyHeader,
+) -> Result<Arc<Platform>, NotUp> {
     let options = Options {
         stand_in: StandIn::Workloads,
         settings: settings.clone(),
+        rules: rules.clone(),
         state: None,
         proxy_header,
         author: "demo".into(),
@@ -148,6 +160,7 @@ fn start(inputs: &[Input], settings: &Settings, proxy_header: ProxyHeader) -> Re
 struct Tour {
     inputs: Vec<Input>,
     settings: Settings,
+    rules: Rules,
     platform: Arc<Platform>,
     prove: bool,
 }
@@ -201,8 +214,13 @@ impl Tour {
 
     /// A new platform of these manifests, as the scenario wants it.
     fn fresh(&self, wants: Wants, inputs: &[Input]) -> Result<Stage, NotUp> {
+        self.under(&self.rules, wants, inputs)
+    }
+
+    /// The same under other rules of the firewall.
+    fn under(&self, rules: &Rules, wants: Wants, inputs: &[Input]) -> Result<Stage, NotUp> {
         let header = if wants == Wants::Balancer { ProxyHeader::Required } else { ProxyHeader::Absent };
-        Ok(Stage { platform: start(inputs, &self.settings, header)? })
+        Ok(Stage { platform: start(inputs, &self.settings, rules, header)? })
     }
 
     /// The manifests that a scenario wants.

@@ -5,6 +5,7 @@
 mod check;
 mod cli;
 mod config;
+mod crs;
 mod demo;
 mod exit;
 mod explain;
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> Exit {
         Command::Blocks => remote.blocks(),
         Command::Token(token) => remote.token(token),
         Command::Probe(probe) => remote.probe(probe),
+        Command::Crs { what } => crs::run(what, &cli.common, &settings, &folder),
         Command::Config => config::show(&cli.common, &settings),
         Command::Import { scripts } => import::run(scripts, &cli.common),
         Command::Completion { shell } => {

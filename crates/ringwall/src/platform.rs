@@ -47,6 +47,8 @@ pub struct Options {
     pub stand_in: StandIn,
     /// Process settings.
     pub settings: Settings,
+    /// The rules of the web application firewall.
+    pub rules: rules::Rules,
     /// Where state is kept; `None` keeps it in memory.
     pub state: Option<StateDir>,
     /// Whether the edge stands behind a balancer that speaks the PROXY protocol.
@@ -70,7 +72,6 @@ pub struct Platform {
     /// Folder of the ring of decisions.
     traces: std::path::PathBuf,
     authorities: Authorities,
-    rules: rules::Rules,
     provider: Arc<Provider>,
     binds: Arc<Binds>,
     apps: Apps,
@@ -104,7 +105,6 @@ impl Platform {
     /// [`NotUp`] says what is wrong, with file, line and column where it is a manifest.
     pub fn start(inputs: Vec<Input>, options: Options) -> Result<Arc<Self>, NotUp> {
         let (history, authorities) = open_state(&options)?;
-        let rules = rules::load(options.settings.text("crs")).map_err(NotUp)?;
         let provider = Arc::new(Provider::new(ISSUER, PROVIDER_BASE).map_err(NotUp)?);
         let binds = Arc::new(Binds::choose(u16::try_from(outside::dice() & 0xffff).unwrap_or_default()));
         let current = Arc::new(ArcSwap::from_pointee(Current::default()));
@@ -129,7 +129,6 @@ impl Platform {
             telemetry,
             traces,
             authorities,
-            rules,
             provider,
             binds,
             apps,

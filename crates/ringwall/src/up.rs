@@ -5,7 +5,7 @@
 use crate::cli::{Everywhere, Format, Up};
 use crate::exit::Exit;
 use crate::platform::{NotUp, Options, Platform, commands};
-use crate::{config, remote};
+use crate::{config, crs, remote};
 use ringwall_control::settings::Settings;
 use ringwall_control::socket::ControlSocket;
 use ringwall_control::source::Source;
@@ -33,9 +33,14 @@ pub fn run(up: &Up, common: &Everywhere, settings: Settings) -> Exit {
         Ok(state) => state,
         Err(error) => return Exit::input(error),
     };
+    let rules = match crs::rules(&settings, &folder, crs::Absent::Download) {
+        Ok(rules) => rules,
+        Err(exit) => return exit,
+    };
     let options = Options {
         stand_in: if up.stand_in { StandIn::Workloads } else { StandIn::Nothing },
         settings,
+        rules,
         state: Some(state),
         proxy_header: ProxyHeader::Absent,
         author: remote::author(),

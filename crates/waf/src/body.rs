@@ -6,10 +6,10 @@
 pub(crate) mod coding;
 mod graphql;
 mod grpc;
-mod json;
+pub(crate) mod json;
 mod multipart;
 pub(crate) mod urlencoded;
-mod xml;
+pub(crate) mod xml;
 
 use crate::Rules;
 use crate::configuration::Access;

@@ -1,5 +1,9 @@
 //! The files of a rule set, read by whoever may read files: paths and bytes, nothing more.
 
+mod archive;
+
+pub use archive::ArchiveError;
+
 use std::collections::BTreeMap;
 
 /// Rule files (`.conf`) and phrase files (`.data`) by their path, `/` between the parts.
@@ -14,13 +18,40 @@ impl Bundle {
         self.files.insert(path.into(), bytes.into());
     }
 
+    /// Takes a file away.
+    pub fn remove(&mut self, path: &str) {
+        self.files.remove(path);
+    }
+
     /// The paths in order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
 
-    pub(crate) fn file(&self, path: &str) -> Option<&[u8]> {
+    /// The bytes of a file.
+    pub fn file(&self, path: &str) -> Option<&[u8]> {
         self.files.get(path).map(Vec::as_slice)
+    }
+
+    /// The files that are loaded of a bundle laid out as the Core Rule Set is released, in the order that it documents:
+    /// the set-up (else its example), what plugins set and do before, the rules, what plugins do after.
+    ///
+    /// # Errors
+    /// A sentence, when the set-up or the rules are missing.
+    pub fn released(&self) -> Result<Vec<String>, &'static str> {
+        let setup =
+            ["crs-setup.conf", "crs-setup.conf.example"].into_iter().find(|path| self.files.contains_key(*path));
+        let mut roots = vec![setup.ok_or("there is no crs-setup.conf and no crs-setup.conf.example")?.to_owned()];
+        for pattern in ["plugins/*-config.conf", "plugins/*-before.conf"] {
+            roots.extend(self.matching("", pattern));
+        }
+        let before = roots.len();
+        roots.extend(self.matching("", "rules/*.conf"));
+        if roots.len() == before {
+            return Err("there is no rules/*.conf");
+        }
+        roots.extend(self.matching("", "plugins/*-after.conf"));
+        Ok(roots)
     }
 
     /// A file named in another one: relative to that one's folder, else as it is.

@@ -8,6 +8,7 @@ pub(crate) mod column;
 mod expand;
 mod operate;
 
+use crate::body::json::plain_indices;
 use crate::configuration::{Engine, Prefilter};
 use crate::machine::Machine;
 use crate::report::{self, Interruption, Match};
@@ -228,14 +229,19 @@ impl Run<'_> {
     fn fits(&self, choice: &Choice, name: TextId) -> bool {
         match choice {
             Choice::All => true,
-            Choice::Name(Key::Name(wanted)) => same_name(wanted.as_bytes(), self.state.texts.bytes(name)),
+            Choice::Name(Key::Name(wanted)) => {
+                let name = self.state.texts.bytes(name);
+                let plain = || plain_indices(name).is_some_and(|plain| same_name(wanted.as_bytes(), &plain));
+                same_name(wanted.as_bytes(), name) || plain()
+            }
             Choice::Name(Key::Slot(slot)) => {
                 let known = self.rules.names.get(usize::from(*slot));
                 known.is_some_and(|known| known.as_bytes().eq_ignore_ascii_case(self.state.texts.bytes(name)))
             }
             Choice::Pattern { pattern, .. } => {
-                let pattern = self.rules.patterns.get(*pattern as usize);
-                pattern.is_some_and(|pattern| pattern.finds(self.state.texts.bytes(name)))
+                let Some(pattern) = self.rules.patterns.get(*pattern as usize) else { return false };
+                let name = self.state.texts.bytes(name);
+                pattern.finds(name) || plain_indices(name).is_some_and(|plain| pattern.finds(&plain))
             }
         }
     }

@@ -8,8 +8,11 @@ mod draft;
 mod effect;
 mod link;
 
+pub(crate) use directive::Treatment;
+
 use crate::Rules;
 use crate::bits::Bits;
+use crate::body::xml::path::Path;
 use crate::bundle::Bundle;
 use crate::configuration::Configuration;
 use crate::operator::pattern::Pattern;
@@ -34,6 +37,9 @@ pub(crate) struct Lowering<'a> {
     patterns: Vec<Pattern>,
     pattern_numbers: BTreeMap<String, u32>,
     phrases: Vec<Phrases>,
+    paths: Vec<(Box<str>, Path)>,
+    /// Prefixes with their URIs of the rule that is being read (`xmlns`).
+    pub namespaces: Vec<(String, String)>,
     nodes: Vec<Node>,
     columns: Vec<((Variable, Aspect, Part), u32)>,
     names: Vec<Box<str>>,
@@ -41,6 +47,8 @@ pub(crate) struct Lowering<'a> {
     uses: [bool; COUNT],
     /// Id, tags and message of each rule that stays, in order.
     index: Vec<(u64, Vec<String>, String)>,
+    /// What is taken and has no effect where its author would expect one.
+    pub warnings: Vec<LoadError>,
 }
 
 /// Reads and compiles the files named `roots` and all that they include.
@@ -103,12 +111,15 @@ impl<'a> Lowering<'a> {
             patterns: Vec::new(),
             pattern_numbers: BTreeMap::new(),
             phrases: Vec::new(),
+            paths: Vec::new(),
+            namespaces: Vec::new(),
             nodes: vec![Node { parent: 0, step: None, touches: Some(0), own: Some(0) }],
             columns: Vec::new(),
             names: Vec::new(),
             name_numbers: BTreeMap::new(),
             uses: [false; COUNT],
             index: Vec::new(),
+            warnings: Vec::new(),
         };
         for number in 0..CAPTURES {
             new.slot(&number.to_string());
@@ -131,6 +142,25 @@ impl<'a> Lowering<'a> {
     pub fn phrases(&mut self, phrases: Phrases) -> u32 {
         self.phrases.push(phrases);
         self.phrases.len() as u32 - 1
+    }
+
+    /// The name under which the values of an XPath selector are kept. Names of members have no case, paths have: one that
+    /// differs by case or by what its prefixes mean gets a name of its own.
+    pub fn path(&mut self, text: &str) -> Result<Box<str>, String> {
+        if matches!(text, "/*" | "//@*") {
+            return Ok(text.into());
+        }
+        let path = Path::read(text, &self.namespaces)?;
+        let mut name = text.to_owned();
+        loop {
+            match self.paths.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                Some((known, same)) if *same == path => return Ok(known.clone()),
+                Some(_) => name.push('#'),
+                None => break,
+            }
+        }
+        self.paths.push((name.as_str().into(), path));
+        Ok(name.into())
     }
 
     /// Numbers a name of `TX`, which has no case.
@@ -228,12 +258,14 @@ impl<'a> Lowering<'a> {
             columns: self.columns.len(),
             patterns: self.patterns,
             phrases: self.phrases,
+            paths: self.paths,
             prefilter,
             slots: self.name_numbers,
             names: self.names,
             uses: self.uses,
             configuration: self.configuration,
             index: self.index,
+            warnings: self.warnings,
         }
     }
 }
@@ -241,28 +273,30 @@ impl<'a> Lowering<'a> {
 /// What of the language is supported.
 pub(crate) fn support() -> Vec<crate::Support> {
     use crate::Support;
-    let directives = directive::TABLE.iter().map(|(name, treatment)| {
-        let (state, why) = match treatment {
-            directive::Treatment::Supported => ("supported", ""),
-            directive::Treatment::Ignored(why) => ("ignored", *why),
-            directive::Treatment::Rejected(why) => ("rejected", *why),
-        };
-        Support { kind: "directive", name, state, why }
-    });
     let of = |kind: &'static str| {
-        move |(name, why): (&'static str, Option<&'static str>)| Support {
-            kind,
-            name,
-            state: if why.is_some() { "rejected" } else { "supported" },
-            why: why.unwrap_or_default(),
+        move |(name, treatment): (&'static str, Treatment)| {
+            let (state, why) = match treatment {
+                Treatment::Supported => ("supported", ""),
+                Treatment::Ignored(why) => ("ignored", why),
+                Treatment::Rejected(why) => ("rejected", why),
+            };
+            Support { kind, name, state, why }
         }
     };
-    let variables = Variable::names().iter().map(|name| (*name, None));
-    let refused = crate::variable::REJECTED.iter().map(|(name, why)| (*name, Some(*why)));
-    directives
-        .chain(variables.chain(refused).map(of("variable")))
+    let supported = |name: &&'static str| (*name, Treatment::Supported);
+    let refused = crate::variable::REJECTED.iter().map(|(name, why)| (*name, Treatment::Rejected(why)));
+    let transformations = crate::transform::TABLE.iter().map(|(name, _)| name).chain(&["none"]).map(supported);
+    directive::TABLE
+        .iter()
+        .copied()
+        .map(of("directive"))
+        .chain(Variable::names().iter().map(supported).chain(refused).map(of("variable")))
         .chain(crate::operator::read::names().map(of("operator")))
-        .chain(crate::transform::TABLE.iter().map(|(name, _)| (*name, None)).map(of("transformation")))
-        .chain(effect::names().map(of("action")))
+        .chain(transformations.map(of("transformation")))
+        .chain(effect::ACTIONS.iter().copied().map(of("action")))
+        .chain(effect::CONTROLS.iter().copied().map(of("ctl")))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ pub(crate) mod phrases;
 pub(crate) mod read;
 pub(crate) mod validate;
 
+use crate::openapi::Standalone;
 use crate::template::Template;
 use address::Networks;
 
@@ -47,6 +48,8 @@ pub(crate) enum Operator {
     UrlEncoding,
     /// `@validateUtf8Encoding`.
     Utf8,
+    /// `@validateSchema`: what is no JSON that fits this schema matches.
+    Schema(Box<Standalone>),
     /// `@verifyCC`, `@verifyCPF`, `@verifySSN`, `@verifySVNR`: the pattern that finds numbers, and their check digits.
     Verify(validate::CheckDigits, u32),
 }

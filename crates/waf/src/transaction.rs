@@ -6,12 +6,13 @@
 
 use crate::audit::{self, AuditFormat};
 use crate::body;
+use crate::bot;
 use crate::collections::Collections;
 use crate::configuration::{Access, Engine, Overflow};
 use crate::fill;
 use crate::judge::Run;
 use crate::report::{self, Interruption, Report};
-use crate::state::State;
+use crate::state::{State, Value};
 use crate::variable::Variable;
 use crate::{Profile, Waf};
 use ringwall_model::{Call, Version};
@@ -109,6 +110,24 @@ impl Transaction {
         for (name, value) in members {
             let (name, value) = (state.texts.keep(name.as_bytes()), state.texts.keep(value.as_bytes()));
             state.push(Variable::Geo, name, value);
+        }
+    }
+
+    /// Says what the signs of a program add up to, as `TX:ringwall_bot_score`, `…_signs` and `…_crawler`. Before phase 1.
+    pub fn bots(&mut self, verdict: &bot::Verdict) {
+        let (slots, Some(state)) = (&self.waf.rules.slots, &mut self.state) else { return };
+        let texts = [
+            ("ringwall_bot_signs", verdict.names()),
+            ("ringwall_bot_crawler", verdict.crawler.clone().unwrap_or_default()),
+        ];
+        for (name, text) in texts {
+            if let Some(slot) = slots.get(name).filter(|_| !text.is_empty()) {
+                let text = state.texts.keep(text.as_bytes());
+                state.set_slot(*slot, Value::Text(text));
+            }
+        }
+        if let Some(slot) = slots.get("ringwall_bot_score") {
+            state.set_slot(*slot, Value::Number(verdict.score.into()));
         }
     }
 

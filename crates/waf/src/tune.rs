@@ -1,6 +1,7 @@
 //! From audit records to proposals: which targets could be left out of which rules, as SecLang to be reviewed.
 //!
-//! In: records of [`crate::AuditFormat::Json`], one a line, of traffic that is known to be good. Out: one
+//! In: records of [`crate::AuditFormat::Json`] or of ModSecurity's own JSON log, one a line, of traffic that is known to be
+//! good. Out: one
 //! `SecRuleUpdateTargetById` for each rule and target, the most frequent first. Never: a whole rule is not proposed away,
 //! nor the rules that sum scores.
 
@@ -23,7 +24,11 @@ pub fn tune(records: &str) -> (String, usize) {
         for message in messages {
             let text = |pointer: &str| message.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let Some(id) = text("/details/ruleId").parse().ok().filter(|id| !sums(*id)) else { continue };
-            let Some(target) = target(text("/details/variable")) else { continue };
+            let named = text("/details/variable");
+            // ModSecurity writes it into a sentence: "… against variable `ARGS:q' (Value: …".
+            let told = || text("/details/match").split("against variable `").nth(1)?.split('\'').next();
+            let variable = if named.is_empty() { told().unwrap_or_default() } else { named };
+            let Some(target) = target(variable) else { continue };
             let held = found.entry((id, target)).or_insert_with(|| (0, text("/message").to_owned()));
             held.0 += 1;
         }
@@ -83,9 +88,10 @@ mod tests {
             record("920100", "REQUEST_LINE"),
             record("941100", "ARGS:a\" \"x"),
             "no record".into(),
+            r#"{"transaction":{"messages":[{"message":"m","details":{"ruleId":"942100","match":"Matched \"Operator `Rx' with parameter `x' against variable `ARGS:q' (Value: `a' )"}}]}}"#.into(),
         ];
         let (text, strange) = tune(&lines.join("\n"));
-        let want = "# 2 times: m\nSecRuleUpdateTargetById 942100 \"!ARGS:q\"\n# 1 times: m\nSecRuleUpdateTargetById 932140 \"!ARGS:/^json\\.m\\.array_\\d+\\.text$/\"\n";
+        let want = "# 3 times: m\nSecRuleUpdateTargetById 942100 \"!ARGS:q\"\n# 1 times: m\nSecRuleUpdateTargetById 932140 \"!ARGS:/^json\\.m\\.array_\\d+\\.text$/\"\n";
         assert_eq!((text.as_str(), strange), (want, 1));
     }
 }

@@ -1,6 +1,7 @@
 //! A compiled rule set and what a route says beside it.
 
 use crate::bits::Bits;
+use crate::body::xml::path::Path;
 use crate::bundle::Bundle;
 use crate::configuration::{Configuration, Exclude, Settings};
 use crate::lower::{self, lower};
@@ -31,6 +32,8 @@ pub(crate) struct Rules {
     pub columns: usize,
     pub patterns: Vec<Pattern>,
     pub phrases: Vec<Phrases>,
+    /// XPath selectors other than `/*` and `//@*`, each under the name that its values have.
+    pub paths: Vec<(Box<str>, Path)>,
     pub prefilter: Literals,
     /// Known names of `TX`.
     pub slots: BTreeMap<Box<str>, u16>,
@@ -40,6 +43,8 @@ pub(crate) struct Rules {
     pub configuration: Configuration,
     /// Id, tags and message of each rule.
     pub index: Vec<(u64, Vec<String>, String)>,
+    /// What was taken and has no effect where its author would expect one.
+    pub warnings: Vec<LoadError>,
 }
 
 impl Rules {
@@ -93,6 +98,11 @@ impl Waf {
     /// Names of the rule sets (`SecComponentSignature`).
     pub fn signatures(&self) -> &[String] {
         &self.rules.configuration.signatures
+    }
+
+    /// What of the files was taken and has no effect where its author would expect one, with its place.
+    pub fn warnings(&self) -> &[LoadError] {
+        &self.rules.warnings
     }
 
     /// Id, tags, message and place of every rule, in order.
@@ -235,7 +245,7 @@ impl FromStr for Interval {
 /// What of the language is supported: kind, name, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Support {
-    /// `directive`, `variable`, `operator`, `transformation`, `action`.
+    /// `directive`, `variable`, `operator`, `transformation`, `action`, `ctl`.
     pub kind: &'static str,
     /// Its name.
     pub name: &'static str,

@@ -1,15 +1,15 @@
 //! `demo --prove`: each refusal loses the rule that it named, and must then become a pass or name another rule.
 //!
 //! In: what a scenario saw. Out: what the same call meets on a platform without that rule; where no rule of the manifests
-//! decides (framing, TLS), what the neighbour of the call meets: the same call without its fault. Never: a rule switched
-//! off by another way than taking its text out of the manifests.
+//! decides (framing, TLS), what the neighbour of the call meets: the same call without its fault; where the firewall comes
+//! first, what the call meets without its rule set. Never: a rule switched off by another way than taking its text out.
 
 use super::Tour;
 use super::client::{Way, once};
 use super::scenario::{Report, Scenario, clear, mesh, mutual, passed};
 use super::stage::{Stage, request};
 use crate::cli::{Everywhere, Format};
-use crate::platform::NotUp;
+use crate::platform::{NotUp, rules};
 use ringwall_control::source::Input;
 use serde_json::json;
 
@@ -40,6 +40,9 @@ impl Tour {
         if let Some(call) = neighbour(scenario.name) {
             return self.accepted(scenario, call).await;
         }
+        if before.layer == "waf" {
+            return self.without_rules(scenario).await;
+        }
         let inputs = self.wanted(scenario.wants);
         let Some((inputs, without)) = self.edited(&inputs, before) else {
             // Nothing of the manifests refused it: then it was let through, or it needs a neighbour.
@@ -55,6 +58,19 @@ impl Tour {
             }
         };
         let proved = then.through || (!then.rule.is_empty() && then.rule != before.rule);
+        Proof { proved, kind: if proved { "proved" } else { "FAILED" }, without, then }
+    }
+
+    /// Where the firewall is the first of several that refuse: without the rule set, another layer must.
+    async fn without_rules(&self, scenario: &Scenario) -> Proof {
+        let stage = rules::load(rules::NONE).map_err(NotUp);
+        let stage = stage.and_then(|rules| self.under(&rules, scenario.wants, &self.wanted(scenario.wants)));
+        let without = "the Core Rule Set: under a few rules of our own".to_owned();
+        let then = match stage {
+            Ok(stage) => (scenario.run)(&stage).await,
+            Err(NotUp(why)) => return Proof { kind: "FAILED", without: why, ..Proof::default() },
+        };
+        let proved = then.through || (!then.rule.is_empty() && then.layer != "waf");
         Proof { proved, kind: if proved { "proved" } else { "FAILED" }, without, then }
     }
 
@@ -103,8 +119,10 @@ type Neighbour = fn(&Stage) -> (Way, Vec<u8>, &'static str);
 
 /// The accepted neighbour of a call that is refused by something other than a rule of the manifests.
 fn neighbour(name: &str) -> Option<Neighbour> {
-    let post: Neighbour =
-        |stage| (stage.edge(), stage.good("POST", "/api/v1/orders", &[], b"ping"), "its second reading");
+    let post: Neighbour = |stage| {
+        let fields = [("Content-Type", "application/json")];
+        (stage.edge(), stage.good("POST", "/api/v1/orders", &fields, b"{}"), "its second reading")
+    };
     Some(match name {
         "TLS 1.2" => |stage| (stage.edge(), orders(stage), "the old version: with TLS 1.3"),
         "unknown server name" => |stage| (stage.edge(), orders(stage), "the unknown name: with the served one"),

@@ -25,7 +25,8 @@ fn settings() -> Settings {
 }
 
 fn stage(inputs: &[Input]) -> Stage {
-    Stage { platform: start(inputs, &settings(), ProxyHeader::Absent).unwrap() }
+    let rules = crate::platform::rules::load("none").unwrap();
+    Stage { platform: start(inputs, &settings(), &rules, ProxyHeader::Absent).unwrap() }
 }
 
 /// The platform without limits that a thousand calls a second would meet.

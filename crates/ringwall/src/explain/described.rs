@@ -92,7 +92,7 @@ fn world(explain: &Explain, settings: &Settings, folder: &Path, assumed: &mut Ve
         eprint!("{}", ringwall_manifest::render::human(&findings, &world.sources, plain));
         return Err(Exit::input("the manifests make no World that could be taken"));
     }
-    let rules = crate::platform::rules::load(settings.text("crs")).map_err(Exit::input)?;
+    let rules = crate::crs::rules(settings, folder, crate::crs::Absent::Accept)?;
     world.arm(rules.waf, &rules.title).map_err(Exit::input)?;
     Ok(world)
 }

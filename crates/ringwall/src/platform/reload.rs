@@ -36,7 +36,7 @@ impl Platform {
         if !world::may_be_taken(&findings) {
             return Err(NotUp(rendered));
         }
-        world.arm(self.rules.waf.clone(), &self.rules.title).map_err(NotUp)?;
+        world.arm(self.options.rules.waf.clone(), &self.options.rules.title).map_err(NotUp)?;
         let (current, fresh) = self.bind(world, &live).map_err(NotUp)?;
         let fresh = RefCell::new(fresh);
         let shells: Vec<Box<dyn Shell<Current> + '_>> = vec![

@@ -1,5 +1,5 @@
-//! Which WAF rules are in force, and where they come from: a folder that the setting `crs` names (laid out as the OWASP
-//! Core Rule Set is released), else a small file of our own, which claims nothing of that set.
+//! Which WAF rules are in force: those of a folder (the OWASP Core Rule Set as it is released or as Debian packs it), else
+//! a small file of our own, which claims nothing of that set. Where the folder comes from: `crate::crs`.
 //!
 //! In: a path. Out: a compiled rule set and its title. Never: a copy of foreign rules.
 
@@ -11,8 +11,8 @@ use std::sync::Arc;
 const BASIC: &str = include_str!("basic.conf");
 /// Goes before a released set, whose files leave the engine's switches to their users.
 const SWITCHES: &str = "SecRuleEngine On\nSecRequestBodyAccess On\nSecResponseBodyAccess Off\n";
-/// The most bytes of one rule file.
-const MOST: u64 = 16 << 20;
+/// The value of the setting `crs` that stands for our own rules.
+pub const NONE: &str = "none";
 
 /// A rule set with its title for people.
 #[derive(Clone)]
@@ -23,63 +23,46 @@ pub struct Rules {
     pub title: String,
 }
 
-/// Loads the rules of a folder, or our own when the path is empty.
+/// Loads the rules of a folder; our own for `none`, and when the path is empty.
 ///
 /// # Errors
 /// Every error of the files, with file, line and column.
 pub fn load(folder: &str) -> Result<Rules, String> {
-    let mut bundle = Bundle::default();
-    let roots = if folder.is_empty() {
-        bundle.add("basic.conf", BASIC);
-        vec!["basic.conf".to_owned()]
-    } else {
-        released(Path::new(folder), &mut bundle)?
-    };
+    let (bundle, roots) = bundle(folder)?;
     let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
     let loaded = Waf::load(&bundle, &roots);
     let waf = loaded.map_err(|errors| errors.iter().map(|error| format!("{error}\n")).collect::<String>())?;
+    waf.warnings().iter().for_each(|warning| eprintln!("ringwall: {warning}"));
     waf.warm();
-    let signature = waf.signatures().join(", ");
-    let title = if folder.is_empty() {
-        format!(
-            "{} rules of our own; not the OWASP Core Rule Set: name its folder with `--set crs=DIR`",
-            waf.counts().rules
-        )
+    let (signature, count) = (waf.signatures().join(", "), waf.counts().rules);
+    let title = if is_own(folder) {
+        format!("{count} rules of our own; not the OWASP Core Rule Set (`ringwall crs where` says what was looked for)")
     } else {
-        format!("{signature}, {} rules", waf.counts().rules)
+        format!("{signature}, {count} rules from {folder}")
     };
     Ok(Rules { waf, title })
 }
 
-/// `crs-setup.conf` or its example, then `rules/*.conf` in order, with the phrase files beside them.
-fn released(folder: &Path, bundle: &mut Bundle) -> Result<Vec<String>, String> {
-    let told = |path: &Path, error: std::io::Error| format!("cannot read `{}`: {error}\n", path.display());
-    let mut roots = vec!["switches.conf".to_owned()];
-    bundle.add("switches.conf", SWITCHES);
-    let setup =
-        ["crs-setup.conf", "crs-setup.conf.example"].iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    let setup = setup.ok_or_else(|| format!("`{}` holds no crs-setup.conf\n", folder.display()))?;
-    bundle.add("crs-setup.conf", read(&setup).map_err(|error| told(&setup, error))?);
-    roots.push("crs-setup.conf".into());
-    let rules = folder.join("rules");
-    let listed = std::fs::read_dir(&rules).map_err(|error| told(&rules, error))?;
-    let mut files: Vec<_> = listed.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
-    files.sort();
-    for path in files {
-        let name = format!("rules/{}", path.file_name().unwrap_or_default().to_string_lossy());
-        bundle.add(name.clone(), read(&path).map_err(|error| told(&path, error))?);
-        if name.ends_with(".conf") {
-            roots.push(name);
-        }
-    }
-    Ok(roots)
+/// Whether that stands for our own rules.
+pub fn is_own(folder: &str) -> bool {
+    matches!(folder, "" | NONE)
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MOST).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// The rule files of a folder, and which of them are loaded in which order; ours for `none` and an empty path.
+///
+/// # Errors
+/// A sentence that names the folder or file.
+pub fn bundle(folder: &str) -> Result<(Bundle, Vec<String>), String> {
+    if is_own(folder) {
+        let mut bundle = Bundle::default();
+        bundle.add("basic.conf", BASIC);
+        return Ok((bundle, vec!["basic.conf".to_owned()]));
+    }
+    let mut bundle = ringwall_control::crs::read(Path::new(folder))?;
+    let mut roots = vec!["switches.conf".to_owned()];
+    roots.extend(bundle.released()?);
+    bundle.add("switches.conf", SWITCHES);
+    Ok((bundle, roots))
 }
 
 #[cfg(test)]
@@ -92,5 +75,6 @@ mod tests {
         assert!(rules.title.contains("not the OWASP Core Rule Set"));
         let folder = tempfile::tempdir().unwrap();
         assert!(load(&folder.path().display().to_string()).is_err_and(|error| error.contains("crs-setup.conf")));
+        assert_eq!(load("none").unwrap_or_else(|error| panic!("{error}")).title, rules.title);
     }
 }

@@ -11,6 +11,27 @@ use crate::transform::shape;
 const MALFORMED: &str = "JSON parsing error";
 const DEEP: &str = "JSON is nested deeper than its limit";
 
+/// A member's name as Coraza writes it: `json.a.0` for `json.a.array_0`. Rules may select by either. `None`: it has no index.
+pub(crate) fn plain_indices(name: &[u8]) -> Option<Vec<u8>> {
+    const INDEX: &[u8] = b".array_";
+    let mut at = memchr::memmem::find(name.strip_prefix(b"json")?, INDEX)? + 4;
+    let mut out = name.get(..at)?.to_vec();
+    let mut rest = name.get(at..)?;
+    while !rest.is_empty() {
+        let skip = if rest.starts_with(INDEX) && rest.get(INDEX.len()).is_some_and(u8::is_ascii_digit) {
+            out.push(b'.');
+            INDEX.len()
+        } else {
+            0
+        };
+        rest = rest.get(skip..)?;
+        at = rest.iter().skip(1).position(|byte| *byte == b'.').map_or(rest.len(), |at| at + 1);
+        out.extend_from_slice(rest.get(..at)?);
+        rest = rest.get(at..)?;
+    }
+    Some(out)
+}
+
 /// A container that is open.
 #[derive(Clone, Copy, Debug)]
 enum Open {
@@ -283,5 +304,23 @@ impl Reader<'_> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_indices;
+
+    #[test]
+    fn names_have_two_forms() {
+        let check = |name: &str, want: Option<&str>| {
+            let got = plain_indices(name.as_bytes()).map(|name| String::from_utf8(name).unwrap());
+            assert_eq!(got.as_deref(), want, "{name}");
+        };
+        check("json.a.array_0.b.array_12", Some("json.a.0.b.12"));
+        check("json.array_0", Some("json.0"));
+        check("json.array_x.array_1.array_", Some("json.array_x.1.array_"));
+        check("json.a.b", None);
+        check("a.array_0", None);
     }
 }

@@ -1,78 +1,236 @@
-//! XML bodies to `XML:/*` (all character data) and `XML://@*` (each attribute's value).
+//! XML bodies to `XML:/*` (all character data), `XML://@*` (each attribute's value) and what other paths of rules name.
 //!
 //! Never: document types, entities beyond the five of XML 1.0 section 4.6 and character references. A body that has a
 //! document type, is not well-formed in its tags, or is nested too deep is an error, and what was read until there stays.
 
+pub(crate) mod path;
+
 use crate::Rules;
 use crate::state::State;
 use crate::variable::Variable;
+use path::{Name, Path, Reach};
 
 const MALFORMED: &str = "XML parsing error";
 const DOCTYPE: &str = "XML with a document type is not read";
 const DEEP: &str = "XML is nested deeper than its limit";
 const DEEPEST: usize = 1024;
 
+/// So many times the body's bytes may be looked at as values of nested elements.
+const TIMES: usize = 8;
+/// So many bindings of prefixes may hold at once.
+const BINDINGS: usize = 256;
+const COSTLY: &str = "XML whose elements are looked at too often";
+
 pub(super) fn read(rules: &Rules, body: &[u8], state: &mut State) -> Result<(), &'static str> {
     if !rules.use_of(Variable::Xml) {
         return Ok(());
     }
-    let mut text = Vec::new();
-    let mut attributes = Vec::new();
-    let read = document(body, &mut text, &mut attributes, rules.configuration.arguments);
+    let mut reading = Reading {
+        text: Vec::new(),
+        attributes: Vec::new(),
+        most: rules.configuration.arguments,
+        open: Vec::new(),
+        bindings: Vec::new(),
+        paths: &rules.paths,
+        found: Vec::new(),
+        budget: body.len().saturating_mul(TIMES),
+    };
+    let mut read = reading.document(body);
+    // What a broken document left open is looked at too.
+    while let Some(element) = reading.open.pop() {
+        read = read.and(reading.close(&element));
+    }
+    let Reading { text, attributes, found, .. } = reading;
     let name = state.texts.keep(b"/*");
-    let value = state.texts.keep(&text);
-    state.push(Variable::Xml, name, value);
+    let whole = state.texts.keep(&text);
+    state.push(Variable::Xml, name, whole);
     let name = state.texts.keep(b"//@*");
     for attribute in attributes {
         let value = state.texts.keep(&attribute);
         state.push(Variable::Xml, name, value);
     }
+    for (path, value) in found {
+        let name = rules.paths.get(path).map_or(&b""[..], |(name, _)| name.as_bytes());
+        let name = state.texts.keep(name);
+        let value = match value {
+            Found::Text(from, to) => state.texts.keep_part(whole, from, to),
+            Found::Attribute(value) => state.texts.keep(&value),
+        };
+        state.push(Variable::Xml, name, value);
+    }
     read
 }
 
-fn document(body: &[u8], text: &mut Vec<u8>, attributes: &mut Vec<Vec<u8>>, most: usize) -> Result<(), &'static str> {
-    let mut rest = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mut open: Vec<&[u8]> = Vec::new();
-    let mut elements = 0_usize;
-    while let Some(at) = memchr::memchr(b'<', rest) {
-        let before = rest.get(..at).unwrap_or_default();
-        if open.is_empty() && !before.trim_ascii().is_empty() {
-            return Err(MALFORMED);
-        }
-        if !open.is_empty() {
-            decode(before, text);
-        }
-        rest = rest.get(at + 1..).unwrap_or_default();
-        if let Some(inner) = rest.strip_prefix(b"!--") {
-            rest = after(inner, b"-->")?.1;
-        } else if let Some(inner) = rest.strip_prefix(b"![CDATA[") {
-            let (data, left) = after(inner, b"]]>")?;
-            text.extend_from_slice(data);
-            rest = left;
-        } else if rest.starts_with(b"!") {
-            return Err(DOCTYPE);
-        } else if let Some(inner) = rest.strip_prefix(b"?") {
-            rest = after(inner, b"?>")?.1;
-        } else if let Some(inner) = rest.strip_prefix(b"/") {
-            let (name, left) = after(inner, b">")?;
-            if open.pop() != Some(name.trim_ascii()) {
+/// What a path names.
+enum Found {
+    /// A part of the document's text.
+    Text(usize, usize),
+    Attribute(Vec<u8>),
+}
+
+/// An element that is open.
+struct Element<'a> {
+    name: &'a [u8],
+    /// Where its text begins.
+    from: usize,
+    /// How far each path has come.
+    reach: Vec<Reach>,
+    /// How many bindings hold around it.
+    bindings: usize,
+}
+
+struct Reading<'a> {
+    text: Vec<u8>,
+    attributes: Vec<Vec<u8>>,
+    most: usize,
+    open: Vec<Element<'a>>,
+    /// Prefixes (empty: the default) with their URIs, the innermost last.
+    bindings: Vec<(&'a [u8], Vec<u8>)>,
+    paths: &'a [(Box<str>, Path)],
+    found: Vec<(usize, Found)>,
+    budget: usize,
+}
+
+impl<'a> Reading<'a> {
+    fn document(&mut self, body: &'a [u8]) -> Result<(), &'static str> {
+        let mut rest = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let mut elements = 0_usize;
+        while let Some(at) = memchr::memchr(b'<', rest) {
+            let before = rest.get(..at).unwrap_or_default();
+            if self.open.is_empty() && !before.trim_ascii().is_empty() {
                 return Err(MALFORMED);
             }
-            rest = left;
-        } else {
-            elements += 1;
-            let name = rest.get(..name_length(rest)).filter(|name| !name.is_empty()).ok_or(MALFORMED)?;
-            let (closed, left) = tag(rest.get(name.len()..).unwrap_or_default(), attributes, most)?;
-            if !closed {
-                open.push(name);
+            if !self.open.is_empty() {
+                let from = self.text.len();
+                decode(before, &mut self.text);
+                self.direct(from)?;
             }
-            if open.len() > DEEPEST {
-                return Err(DEEP);
+            rest = rest.get(at + 1..).unwrap_or_default();
+            if let Some(inner) = rest.strip_prefix(b"!--") {
+                rest = after(inner, b"-->")?.1;
+            } else if let Some(inner) = rest.strip_prefix(b"![CDATA[") {
+                let (content, left) = after(inner, b"]]>")?;
+                let from = self.text.len();
+                self.text.extend_from_slice(content);
+                self.direct(from)?;
+                rest = left;
+            } else if rest.starts_with(b"!") {
+                return Err(DOCTYPE);
+            } else if let Some(inner) = rest.strip_prefix(b"?") {
+                rest = after(inner, b"?>")?.1;
+            } else if let Some(inner) = rest.strip_prefix(b"/") {
+                let (name, left) = after(inner, b">")?;
+                let element = self.open.pop().ok_or(MALFORMED)?;
+                self.close(&element)?;
+                if element.name != name.trim_ascii() {
+                    return Err(MALFORMED);
+                }
+                rest = left;
+            } else {
+                elements += 1;
+                rest = self.begin(rest)?;
             }
-            rest = left;
         }
+        let whole = elements > 0 && self.open.is_empty() && rest.trim_ascii().is_empty();
+        if whole { Ok(()) } else { Err(MALFORMED) }
     }
-    if elements == 0 || !open.is_empty() || !rest.trim_ascii().is_empty() { Err(MALFORMED) } else { Ok(()) }
+
+    /// Reads a tag from its name on; what follows it.
+    fn begin(&mut self, rest: &'a [u8]) -> Result<&'a [u8], &'static str> {
+        let name = rest.get(..name_length(rest)).filter(|name| !name.is_empty()).ok_or(MALFORMED)?;
+        let mut own = Vec::new();
+        let room = self.most.saturating_sub(self.attributes.len());
+        let (closed, left) = tag(rest.get(name.len()..).unwrap_or_default(), &mut own, room)?;
+        let bindings = self.bindings.len();
+        if !self.paths.is_empty() {
+            for (name, value) in &own {
+                let prefix = if *name == b"xmlns" { Some(&b""[..]) } else { name.strip_prefix(b"xmlns:") };
+                self.bindings.extend(prefix.map(|prefix| (prefix, value.clone())));
+            }
+            if self.bindings.len() > BINDINGS {
+                return Err("too many XML namespaces");
+            }
+        }
+        let around = self.open.last();
+        let split = qualified(&self.bindings, name, Bare::Default);
+        let reach: Vec<Reach> = self
+            .paths
+            .iter()
+            .enumerate()
+            .map(|(index, (_, path))| {
+                let around = around.and_then(|element| element.reach.get(index)).copied();
+                path.step(around.unwrap_or(Reach::START), split)
+            })
+            .collect();
+        for (index, (_, path)) in self.paths.iter().enumerate() {
+            let Some(reach) = reach.get(index).copied() else { continue };
+            for (name, value) in &own {
+                if path.is_attribute(reach, qualified(&self.bindings, name, Bare::Nowhere)) {
+                    spend(&mut self.budget, value.len())?;
+                    self.found.push((index, Found::Attribute(value.clone())));
+                }
+            }
+        }
+        self.attributes.extend(own.into_iter().map(|(_, value)| value));
+        let element = Element { name, from: self.text.len(), reach, bindings };
+        if closed {
+            self.close(&element)?;
+        } else {
+            self.open.push(element);
+        }
+        if self.open.len() > DEEPEST { Err(DEEP) } else { Ok(left) }
+    }
+
+    /// Text that stands directly in the innermost element, from there on.
+    fn direct(&mut self, from: usize) -> Result<(), &'static str> {
+        let to = self.text.len();
+        let Some(element) = self.open.last().filter(|_| from < to) else { return Ok(()) };
+        for (index, (_, path)) in self.paths.iter().enumerate() {
+            if element.reach.get(index).is_some_and(|reach| path.is_text(*reach)) {
+                spend(&mut self.budget, to - from)?;
+                self.found.push((index, Found::Text(from, to)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The element has ended: it is a value of the paths that name it.
+    fn close(&mut self, element: &Element<'_>) -> Result<(), &'static str> {
+        self.bindings.truncate(element.bindings);
+        for (index, (_, path)) in self.paths.iter().enumerate() {
+            if element.reach.get(index).is_some_and(|reach| path.is_element(*reach)) {
+                spend(&mut self.budget, self.text.len() - element.from)?;
+                self.found.push((index, Found::Text(element.from, self.text.len())));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value costs its bytes and one more.
+fn spend(budget: &mut usize, bytes: usize) -> Result<(), &'static str> {
+    *budget = budget.checked_sub(bytes + 1).ok_or(COSTLY)?;
+    Ok(())
+}
+
+/// Which namespace a name without a prefix has: the default one for elements, none for attributes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bare {
+    Default,
+    Nowhere,
+}
+
+/// A name's namespace and local part (Namespaces in XML 1.0, section 6).
+fn qualified<'b>(bindings: &'b [(&[u8], Vec<u8>)], name: &'b [u8], bare: Bare) -> Name<'b> {
+    let (prefix, local) = match memchr::memchr(b':', name) {
+        Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
+        None => (&b""[..], name),
+    };
+    if prefix.is_empty() && bare == Bare::Nowhere {
+        return (b"", local);
+    }
+    let bound = bindings.iter().rev().find(|(known, _)| *known == prefix);
+    (bound.map_or(&b""[..], |(_, uri)| uri), local)
 }
 
 /// What stands before `end`, and after it.
@@ -87,7 +245,11 @@ fn name_length(text: &[u8]) -> usize {
 }
 
 /// The attributes of a tag after its name; whether the element is empty, and what follows the tag.
-fn tag<'a>(text: &'a [u8], attributes: &mut Vec<Vec<u8>>, most: usize) -> Result<(bool, &'a [u8]), &'static str> {
+fn tag<'a>(
+    text: &'a [u8],
+    attributes: &mut Vec<(&'a [u8], Vec<u8>)>,
+    most: usize,
+) -> Result<(bool, &'a [u8]), &'static str> {
     let mut rest = text.trim_ascii_start();
     loop {
         if let Some(left) = rest.strip_prefix(b"/>") {
@@ -108,7 +270,7 @@ fn tag<'a>(text: &'a [u8], attributes: &mut Vec<Vec<u8>>, most: usize) -> Result
         }
         let mut decoded = Vec::new();
         decode(value, &mut decoded);
-        attributes.push(decoded);
+        attributes.push((rest.get(..length).unwrap_or_default(), decoded));
         rest = left.trim_ascii_start();
     }
 }
@@ -151,3 +313,6 @@ fn reference(name: &[u8]) -> Option<char> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

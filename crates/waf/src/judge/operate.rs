@@ -80,6 +80,7 @@ impl Run<'_> {
                 bytes.iter().any(|byte| !allowed.get(usize::from(*byte)).copied().unwrap_or(false))
             }
             Operator::UrlEncoding => validate::bad_url_encoding(self.state.texts.bytes(text)),
+            Operator::Schema(schema) => !schema.fits(self.state.texts.bytes(text)),
             Operator::Utf8 => validate::bad_utf8(self.state.texts.bytes(text)),
             Operator::Verify(digits, number) => {
                 let Some(pattern) = self.rules.patterns.get(*number as usize) else { return false };

@@ -1,5 +1,6 @@
 //! Actions that change something when a link matches: `setvar`, `ctl`, `initcol` and their kind.
 
+use super::Treatment::{self, Ignored, Rejected, Supported};
 use super::draft::{LinkDraft, intervals};
 use super::{Lowering, directive, link};
 use crate::body::Processor;
@@ -10,42 +11,82 @@ use crate::template::{Key, Piece, Template};
 use crate::variable::Variable;
 use std::sync::Arc;
 
-/// Actions that are read elsewhere or mean nothing here.
-#[rustfmt::skip]
-const ELSEWHERE: [&str; 27] = [
-    "accuracy", "allow", "auditlog", "block", "chain", "deny", "drop", "id", "log", "logdata", "maturity", "msg",
-    "noauditlog", "nolog", "pass", "phase", "redirect", "rev", "severity", "skip", "skipafter", "status", "t", "tag",
-    "ver", "xmlns", "pause",
+/// Every action of the reference manual v3 and what becomes of it, sorted without regard to case.
+pub(crate) const ACTIONS: &[(&str, Treatment)] = &[
+    ("accuracy", Supported),
+    ("allow", Supported),
+    ("append", Rejected("bodies are not rewritten")),
+    ("auditlog", Supported),
+    ("block", Supported),
+    ("capture", Supported),
+    ("chain", Supported),
+    ("ctl", Supported),
+    ("deny", Supported),
+    ("deprecatevar", Supported),
+    ("drop", Supported),
+    ("exec", Ignored("it would run a program; Ringwall runs none, takes the rule without it, and warns")),
+    ("expirevar", Supported),
+    ("id", Supported),
+    ("initcol", Supported),
+    ("log", Supported),
+    ("logdata", Supported),
+    ("maturity", Supported),
+    ("msg", Supported),
+    ("multiMatch", Supported),
+    ("noauditlog", Supported),
+    ("nolog", Supported),
+    ("pass", Supported),
+    ("pause", Ignored("a request is not held back")),
+    ("phase", Supported),
+    ("prepend", Rejected("bodies are not rewritten")),
+    ("proxy", Rejected("where a request goes is the router's")),
+    ("redirect", Supported),
+    ("rev", Supported),
+    ("sanitiseArg", Supported),
+    ("sanitiseMatched", Supported),
+    ("sanitiseMatchedBytes", Supported),
+    ("sanitiseRequestHeader", Supported),
+    ("sanitiseResponseHeader", Supported),
+    ("sanitizeArg", Supported),
+    ("sanitizeMatched", Supported),
+    ("sanitizeMatchedBytes", Supported),
+    ("sanitizeRequestHeader", Supported),
+    ("sanitizeResponseHeader", Supported),
+    ("setenv", Supported),
+    ("setsid", Supported),
+    ("setuid", Supported),
+    ("setvar", Supported),
+    ("severity", Supported),
+    ("skip", Supported),
+    ("skipAfter", Supported),
+    ("status", Supported),
+    ("t", Supported),
+    ("tag", Supported),
+    ("ver", Supported),
+    ("xmlns", Supported),
 ];
 
-/// All actions, for the generated documents.
-pub(crate) fn names() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
-    const HERE: [&str; 14] = [
-        "capture",
-        "ctl",
-        "deprecatevar",
-        "expirevar",
-        "initcol",
-        "multiMatch",
-        "sanitiseArg",
-        "sanitiseMatched",
-        "sanitiseRequestHeader",
-        "sanitiseResponseHeader",
-        "setenv",
-        "setsid",
-        "setuid",
-        "setvar",
-    ];
-    let known = ELSEWHERE.iter().chain(&HERE).map(|name| (*name, None));
-    known.chain(REJECTED.iter().map(|(name, why)| (*name, Some(*why))))
-}
-
-/// Actions that are errors, with the reason.
-const REJECTED: [(&str, &str); 4] = [
-    ("append", "bodies are not rewritten"),
-    ("exec", "it would run a program; Ringwall runs none"),
-    ("prepend", "bodies are not rewritten"),
-    ("proxy", "where a request goes is the router's"),
+/// Every `ctl` of the reference manual v3 and what becomes of it, sorted.
+pub(crate) const CONTROLS: &[(&str, Treatment)] = &[
+    ("auditEngine", Supported),
+    ("auditLogParts", Ignored("the parts of a record are those of the rule files")),
+    ("debugLogLevel", Ignored("use `explain`")),
+    ("forceRequestBodyVariable", Supported),
+    ("hashEnforcement", Ignored("link signing is not part of Ringwall")),
+    ("hashEngine", Ignored("link signing is not part of Ringwall")),
+    ("parseXmlIntoArgs", Ignored("XML is looked at as `XML`, not as arguments")),
+    ("requestBodyAccess", Supported),
+    ("requestBodyLimit", Ignored("the limit is the policy's; a body is taken before rules could change it")),
+    ("requestBodyProcessor", Supported),
+    ("responseBodyAccess", Supported),
+    ("responseBodyLimit", Ignored("the limit is the policy's")),
+    ("ruleEngine", Supported),
+    ("ruleRemoveById", Supported),
+    ("ruleRemoveByMsg", Supported),
+    ("ruleRemoveByTag", Supported),
+    ("ruleRemoveTargetById", Supported),
+    ("ruleRemoveTargetByMsg", Supported),
+    ("ruleRemoveTargetByTag", Supported),
 ];
 
 /// Reads an action that changes something.
@@ -88,12 +129,18 @@ pub(super) fn read(
         "sanitiserequestheader" | "sanitizerequestheader" => Effect::Hide(Variable::RequestHeaders, value.into()),
         "sanitiseresponseheader" | "sanitizeresponseheader" => Effect::Hide(Variable::ResponseHeaders, value.into()),
         "sanitisematched" | "sanitizematched" | "sanitisematchedbytes" | "sanitizematchedbytes" => Effect::HideMatched,
-        other if ELSEWHERE.contains(&other) => return Ok(None),
+        "exec" => {
+            lowering.warnings.push(fault("`exec` is left out: Ringwall runs no program".into()));
+            return Ok(None);
+        }
+        // `link` and `draft` read the others.
         other => {
-            return Err(match REJECTED.iter().find(|(name, _)| *name == other) {
-                Some((_, why)) => fault(format!("the action `{other}` is not supported: {why}")),
-                None => fault(format!("there is no action `{other}`")),
-            });
+            let known = ACTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(other));
+            return match known {
+                Some((_, Rejected(why))) => Err(fault(format!("the action `{other}` is not supported: {why}"))),
+                Some(_) => Ok(None),
+                None => Err(fault(format!("there is no action `{other}`"))),
+            };
         }
     }))
 }
@@ -188,8 +235,7 @@ fn control(lowering: &mut Lowering<'_>, text: &str) -> Result<Effect, String> {
             };
             Control::RemoveTarget(Arc::new((bits, exclusion)))
         }
-        // Nothing here depends on them.
-        "auditlogparts" | "debugloglevel" | "hashengine" | "hashenforcement" | "responsebodylimit" => {
+        other if CONTROLS.iter().any(|(name, how)| name.eq_ignore_ascii_case(other) && matches!(how, Ignored(_))) => {
             return Ok(Effect::Nothing);
         }
         other => return Err(format!("there is no `ctl:{other}`")),

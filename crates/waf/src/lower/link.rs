@@ -119,6 +119,8 @@ fn link(lowering: &mut Lowering<'_>, draft: &Draft, link: &LinkDraft) -> Result<
         effects: Vec::new(),
     };
     if let Some(items) = &link.items {
+        let bound = link.acts.iter().filter(|act| act.name == "xmlns").filter_map(|act| act.value.split_once('='));
+        lowering.namespaces = bound.map(|(prefix, uri)| (prefix.trim().to_owned(), uri.trim().to_owned())).collect();
         for item in items {
             let fault = |(at, what): (usize, String)| link.directive.error(0, at, what);
             match item.sign {
@@ -192,6 +194,9 @@ fn choice(lowering: &mut Lowering<'_>, variable: Variable, item: &Item) -> Resul
         syntax::Choice::All => Choice::All,
         _ if !variable.is_collection() => {
             return Err((item.at, format!("{} has no members", variable.name())));
+        }
+        syntax::Choice::Name(name) if variable == Variable::Xml => {
+            Choice::Name(Key::Name(lowering.path(name).map_err(|what| (item.at, what))?))
         }
         syntax::Choice::Name(name) if variable == Variable::Tx => Choice::Name(Key::Slot(lowering.slot(name))),
         syntax::Choice::Name(name) => Choice::Name(Key::Name(name.to_ascii_lowercase().into())),

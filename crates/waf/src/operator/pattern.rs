@@ -62,6 +62,11 @@ impl Pattern {
         Ok(Self { prepared, compiled: OnceLock::new(), look, gate, literals })
     }
 
+    /// The pattern as it is compiled.
+    pub fn text(&self) -> &str {
+        &self.prepared
+    }
+
     fn regex(&self) -> Option<&Regex> {
         let build = || {
             let config = Config::new()

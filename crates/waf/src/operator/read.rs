@@ -6,7 +6,8 @@ use super::address::Networks;
 use super::phrases::Phrases;
 use super::validate::{self, CheckDigits};
 use super::{Number, Operator, Order, Relation};
-use crate::lower::Lowering;
+use crate::lower::{Lowering, Treatment};
+use crate::openapi::Standalone;
 use crate::seclang::{Directive, LoadError};
 use crate::template::{Key, Piece, Template};
 use crate::variable::Variable;
@@ -31,6 +32,8 @@ enum Kind {
     UrlEncoding,
     Utf8,
     Verify(CheckDigits),
+    Schema,
+    Rbl,
     Rejected(&'static str),
 }
 
@@ -58,8 +61,7 @@ const NAMES: [(&str, Kind); 40] = [
     ("pm", Kind::Pm),
     ("pmf", Kind::PmFile),
     ("pmFromFile", Kind::PmFile),
-    // Lists of addresses are the shield's; nothing is asked over the network while a request waits.
-    ("rbl", Kind::Never),
+    ("rbl", Kind::Rbl),
     ("rsub", Kind::Rejected("bodies are not rewritten")),
     ("rx", Kind::Rx),
     ("rxGlobal", Kind::RxGlobal),
@@ -69,7 +71,7 @@ const NAMES: [(&str, Kind); 40] = [
     ("validateByteRange", Kind::ByteRange),
     ("validateDTD", Kind::Rejected("document type definitions are never read")),
     ("validateHash", Kind::Rejected("link signing (SecHashEngine) is not part of Ringwall")),
-    ("validateSchema", Kind::Rejected("schemas are checked by `WafPolicy.spec.openapi`")),
+    ("validateSchema", Kind::Schema),
     ("validateUrlEncoding", Kind::UrlEncoding),
     ("validateUtf8Encoding", Kind::Utf8),
     ("verifyCC", Kind::Verify(CheckDigits::Card)),
@@ -79,9 +81,13 @@ const NAMES: [(&str, Kind); 40] = [
     ("within", Kind::Text(Relation::Within)),
 ];
 
-/// All names with whether the operator is supported, and if not, why.
-pub(crate) fn names() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
-    NAMES.iter().map(|(name, kind)| (*name, if let Kind::Rejected(why) = kind { Some(*why) } else { None }))
+/// All names and how each operator is treated.
+pub(crate) fn names() -> impl Iterator<Item = (&'static str, Treatment)> {
+    NAMES.iter().map(|(name, kind)| match kind {
+        Kind::Rejected(why) => (*name, Treatment::Rejected(why)),
+        Kind::Rbl => (*name, Treatment::Ignored("it never matches: nothing is asked over the network while a request waits; lists of addresses are the shield's")),
+        _ => (*name, Treatment::Supported),
+    })
 }
 
 /// Reads the operator argument of a `SecRule`.
@@ -140,7 +146,14 @@ fn operator(
         Kind::Sqli => Operator::Sqli,
         Kind::Xss => Operator::Xss,
         Kind::Always => Operator::Always,
-        Kind::Never => Operator::Never,
+        Kind::Never | Kind::Rbl => Operator::Never,
+        Kind::Schema => {
+            let text = data(lowering, directive, argument.trim(), at)?;
+            Operator::Schema(Box::new(Standalone::read(text).map_err(|what| {
+                fault(format!("this is no JSON Schema that is judged as a whole: {what}"))
+                    .help("XML Schema is not read")
+            })?))
+        }
         Kind::Geography => {
             lowering.note(Variable::Geo);
             Operator::Geography
