@@ -19,7 +19,7 @@ pub fn command(name: &str, rest: &[&str]) -> bool {
 const SERVERS: &[&str] = &["nginx", "redis-server", "postgresql", "wrk", "libmodsecurity3"];
 
 /// What rebuilds the BPF objects, and the kernel's own tools that tests compare with.
-const KERNEL: &[&str] = &["clang", "llvm", "libbpf-dev", "nftables", "iproute2"];
+const KERNEL: &[&str] = &["clang", "llvm", "libbpf-dev", "nftables", "iproute2", "ethtool"];
 
 /// Installs the real parts with the machine's own package installers; only ever called by hand.
 pub fn parts() -> bool {

@@ -7,6 +7,7 @@
 //
 // Order: allowed address, blocked address, blocked network, then what one source may send: packets, SYNs, datagrams.
 // A frame that cannot be read as far as a verdict needs is counted and passed: the stack below refuses it by itself.
+// What a list does not need is read only after the lists: under a flood of blocked sources every step counts.
 //
 // Licence: none of the functions called here is kept for GPL programs (bpf_map_lookup_elem, bpf_map_update_elem,
 // bpf_ktime_get_ns since Linux 5.8, bpf_ringbuf_reserve/submit). The licence string below is therefore our own; the
@@ -25,7 +26,8 @@
 #define EXTENSIONS 8  // of IPv6; RFC 8504 5.3 names the same bound for options
 #define ATTEMPTS 4    // of one compare-and-exchange; who loses them all is one of many frames of that source
 
-// What was counted; `xdp/counter.rs` has the same order. The first nine are verdicts: each frame has exactly one.
+// What was counted; `xdp/counter.rs` has the same order. The first nine are verdicts: each frame has exactly one. What was
+// seen of a kind is counted after the lists.
 enum count { OTHER, UNREAD, ALLOWED, PASSED, BLOCKED, NETWORK, PACKETS, SYNS, DATAGRAMS, SYN_SEEN, UDP_SEEN, LOST, UNCOUNTED, COUNTS };
 
 // What is switched on; a map that is empty is not looked into.
@@ -67,11 +69,12 @@ struct { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(max_entries, 4096); __uint(
 struct { __uint(type, BPF_MAP_TYPE_LRU_HASH); __uint(max_entries, 262144); __type(key, struct address); __type(value, struct schedule); } sources SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 262144); } events SEC(".maps");
 
-// What was read of one frame.
+// What was read of one frame; `source` and what follows only by `read_all`.
 struct frame {
-	void *at, *end;
 	__u64 bytes;
 	__u32 link;
+	__u32 offset;  // of the network header
+	__u16 kind;
 	struct address source, destination;
 	__u16 port;
 	__u8 protocol;
@@ -101,12 +104,8 @@ static __always_inline int over(__u64 *due, __u64 now, const struct rate *rate)
 	return 1;
 }
 
-static __always_inline void tell(struct counters *to, const struct settings *set, const struct frame *f, enum count what, __u64 rule, __u64 now)
+static __always_inline void tell(struct counters *to, struct frame *f, enum count what, __u64 rule, __u64 now)
 {
-	__u32 zero = 0;
-	__u64 *due = bpf_map_lookup_elem(&telling, &zero);
-	if (!due || !set->events.interval || over(due, now, &set->events))
-		return;
 	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		add(to, LOST, f);
@@ -127,42 +126,39 @@ static __always_inline void tell(struct counters *to, const struct settings *set
 
 // The transport header: destination port, and whether it opens a TCP connection. A first fragment that ends before the
 // flags (RFC 1858) counts as one that does.
-static __always_inline void read_transport(struct frame *f)
+static __always_inline void read_transport(struct frame *f, __u8 *byte, void *end)
 {
-	__u8 *byte = f->at;
 	if (!f->whole)
 		return;
 	if (f->protocol == IPPROTO_TCP) {
 		f->syn = 1;
-		if ((void *)(byte + 14) <= f->end)
+		if ((void *)(byte + 14) <= end)
 			f->syn = (byte[13] & 0x12) == 0x02;
 	}
-	if ((f->protocol == IPPROTO_TCP || f->protocol == IPPROTO_UDP) && (void *)(byte + 4) <= f->end)
+	if ((f->protocol == IPPROTO_TCP || f->protocol == IPPROTO_UDP) && (void *)(byte + 4) <= end)
 		f->port = (__u16)byte[2] << 8 | byte[3];
 }
 
-static __always_inline int read_ipv4(struct frame *f)
+static __always_inline void read_ipv4(struct frame *f, void *at, void *end)
 {
-	struct iphdr *head = f->at;
-	if ((void *)(head + 1) > f->end || head->version != 4 || head->ihl < 5)
-		return -1;
+	struct iphdr *head = at;
+	if ((void *)(head + 1) > end)
+		return;
 	f->source.bytes[10] = f->source.bytes[11] = f->destination.bytes[10] = f->destination.bytes[11] = 0xff;
 	__builtin_memcpy(f->source.bytes + 12, &head->saddr, 4);
 	__builtin_memcpy(f->destination.bytes + 12, &head->daddr, 4);
 	f->protocol = head->protocol;
 	f->whole = (head->frag_off & bpf_htons(0x1fff)) == 0;
-	f->at += head->ihl * 4;
-	read_transport(f);
-	return 0;
+	read_transport(f, at + head->ihl * 4, end);
 }
 
 // Steps over the extension headers (RFC 8200 4, and the authentication header of RFC 4302). What lies behind a chain
 // that is too long or too short to read has no protocol: its source is still judged.
-static __always_inline void read_extensions(struct frame *f, __u8 next)
+static __always_inline void read_extensions(struct frame *f, void *at, void *end, __u8 next)
 {
 	f->whole = 1;
 	for (int i = 0; i <= EXTENSIONS; i++) {
-		__u8 *byte = f->at;
+		__u8 *byte = at;
 		__u32 length;
 		switch (next) {
 		case IPPROTO_HOPOPTS:
@@ -171,24 +167,24 @@ static __always_inline void read_extensions(struct frame *f, __u8 next)
 		case 135:  // mobility
 		case 139:  // host identity
 		case 140:  // shim6
-			if ((void *)(byte + 8) > f->end)
+			if ((void *)(byte + 8) > end)
 				return;
 			length = (byte[1] + 1) * 8;
 			break;
 		case IPPROTO_AH:
-			if ((void *)(byte + 8) > f->end)
+			if ((void *)(byte + 8) > end)
 				return;
 			length = (byte[1] + 2) * 4;
 			break;
 		case IPPROTO_FRAGMENT:
-			if ((void *)(byte + 8) > f->end)
+			if ((void *)(byte + 8) > end)
 				return;
 			f->whole = ((byte[2] << 8 | byte[3]) & 0xfff8) == 0;
 			length = 8;
 			break;
 		default:
 			f->protocol = next;
-			read_transport(f);
+			read_transport(f, at, end);
 			return;
 		}
 		next = byte[0];
@@ -196,76 +192,102 @@ static __always_inline void read_extensions(struct frame *f, __u8 next)
 			f->protocol = next;
 			return;
 		}
-		f->at += length;
+		at += length;
 	}
 }
 
-static __always_inline int read_ipv6(struct frame *f)
+static __always_inline void read_ipv6(struct frame *f, void *at, void *end)
 {
-	struct ipv6hdr *head = f->at;
-	if ((void *)(head + 1) > f->end || head->version != 6)
-		return -1;
+	struct ipv6hdr *head = at;
+	if ((void *)(head + 1) > end)
+		return;
 	__builtin_memcpy(&f->source, &head->saddr, 16);
 	__builtin_memcpy(&f->destination, &head->daddr, 16);
-	f->at = head + 1;
-	read_extensions(f, head->nexthdr);
+	read_extensions(f, head + 1, end, head->nexthdr);
+}
+
+// A function of its own for the verifier, which then follows its many paths once.
+__attribute__((noinline)) int read_all(struct xdp_md *context, struct frame *f)
+{
+	void *at = (void *)(long)context->data, *end = (void *)(long)context->data_end;
+	if (!f || f->offset > 64)
+		return 1;
+	if (f->kind == bpf_htons(ETH_P_IPV6))
+		read_ipv6(f, at + f->offset, end);
+	else
+		read_ipv4(f, at + f->offset, end);
 	return 0;
 }
 
-// Past the Ethernet header and its tags. The protocol number of what follows, or 0.
-static __always_inline __u16 read_link(struct frame *f)
+// Past the Ethernet header and its tags, to `*to`. The protocol number of what follows, or 0.
+static __always_inline __u16 read_link(void **to, void *end)
 {
-	struct ethhdr *head = f->at;
-	if ((void *)(head + 1) > f->end)
+	struct ethhdr *head = *to;
+	if ((void *)(head + 1) > end)
 		return 0;
 	__u16 kind = head->h_proto;
-	f->at = head + 1;
+	*to = head + 1;
 	for (int i = 0; i < VLANS; i++) {
 		if (kind != bpf_htons(ETH_P_8021Q) && kind != bpf_htons(ETH_P_8021AD))
 			break;
-		__u16 *tag = f->at;
-		if ((void *)(tag + 2) > f->end)
+		__u16 *tag = *to;
+		if ((void *)(tag + 2) > end)
 			return 0;
 		kind = tag[1];
-		f->at = tag + 2;
+		*to = tag + 2;
 	}
 	return kind;
 }
 
 // The clock is read only when a verdict needs it.
-static __always_inline int in_force(const struct block *block, __u64 *now)
+static __always_inline int in_force(const struct block *block)
 {
-	if (!block)
-		return 0;
-	*now = bpf_ktime_get_ns();
-	return !block->until || block->until > *now;
+	return block && (!block->until || block->until > bpf_ktime_get_ns());
 }
 
-// One verdict about an address of either family: the maps differ, the order does not.
-static __always_inline enum count judge_address(const struct settings *set, void *exact, void *key, void *networks, void *allow, void *network, __u64 *now, __u64 *rule)
-{
-	if (set->uses & ALLOW && bpf_map_lookup_elem(allow, network))
-		return ALLOWED;
-	struct block *block = bpf_map_lookup_elem(exact, key);
-	if (in_force(block, now)) {
-		*rule = block->rule;
-		return BLOCKED;
-	}
-	if (set->uses & NETWORKS) {
-		block = bpf_map_lookup_elem(networks, network);
-		if (in_force(block, now)) {
-			*rule = block->rule;
-			return NETWORK;
-		}
-	}
+// One verdict about an address of either family: the maps differ, the order does not. `key` lies in the frame.
+#define JUDGE(FAMILY, BYTES, KEY)                                                                  \
+	struct network##FAMILY network;                                                            \
+	if (set->uses & (ALLOW | NETWORKS)) {                                                      \
+		network.length = BYTES * 8;                                                        \
+		__builtin_memcpy(network.address, KEY, BYTES);                                     \
+		if (set->uses & ALLOW && bpf_map_lookup_elem(&allow##FAMILY, &network))            \
+			return ALLOWED;                                                            \
+	}                                                                                          \
+	struct block *block = bpf_map_lookup_elem(&block##FAMILY, KEY);                            \
+	if (in_force(block)) {                                                                     \
+		*rule = block->rule;                                                               \
+		return BLOCKED;                                                                    \
+	}                                                                                          \
+	if (set->uses & NETWORKS) {                                                                \
+		block = bpf_map_lookup_elem(&network##FAMILY, &network);                           \
+		if (in_force(block)) {                                                             \
+			*rule = block->rule;                                                       \
+			return NETWORK;                                                            \
+		}                                                                                  \
+	}                                                                                          \
 	return PASSED;
+
+static __always_inline enum count judge_ipv4(const struct settings *set, struct iphdr *head, void *end, __u64 *rule)
+{
+	if ((void *)(head + 1) > end || head->version != 4 || head->ihl < 5)
+		return UNREAD;
+	JUDGE(4, 4, &head->saddr)
+}
+
+static __always_inline enum count judge_ipv6(const struct settings *set, struct ipv6hdr *head, void *end, __u64 *rule)
+{
+	if ((void *)(head + 1) > end || head->version != 6)
+		return UNREAD;
+	JUDGE(6, 16, &head->saddr)
 }
 
 // What one source may send: an IPv4 address, or the /64 of an IPv6 address, which one host can fill.
-static __always_inline enum count judge_rate(struct counters *to, const struct settings *set, const struct frame *f, int six, __u64 now)
+static __always_inline enum count judge_rate(struct counters *to, const struct settings *set, const struct frame *f)
 {
+	__u64 now = bpf_ktime_get_ns();
 	struct address key = f->source;
-	if (six)
+	if (f->kind == bpf_htons(ETH_P_IPV6))
 		__builtin_memset(key.bytes + 8, 0, 8);
 	struct schedule *of = bpf_map_lookup_elem(&sources, &key);
 	if (!of) {
@@ -292,44 +314,37 @@ int ringwall_xdp(struct xdp_md *context)
 	struct counters *to = bpf_map_lookup_elem(&counters, &zero);
 	if (!set || !to)
 		return XDP_PASS;
-	struct frame f = { .at = (void *)(long)context->data, .end = (void *)(long)context->data_end };
-	f.bytes = f.end - f.at;
-	f.link = context->ingress_ifindex;
+	void *start = (void *)(long)context->data, *end = (void *)(long)context->data_end, *at = start;
+	struct frame f = { .bytes = end - start, .link = context->ingress_ifindex };
+	f.kind = read_link(&at, end);
+	f.offset = at - start;
 
-	__u16 kind = read_link(&f);
-	int six = kind == bpf_htons(ETH_P_IPV6);
-	if (!six && kind != bpf_htons(ETH_P_IP)) {
-		add(to, kind ? OTHER : UNREAD, &f);
-		return XDP_PASS;
-	}
-	if (six ? read_ipv6(&f) : read_ipv4(&f)) {
-		add(to, UNREAD, &f);
-		return XDP_PASS;
-	}
-	if (f.syn)
-		add(to, SYN_SEEN, &f);
-	if (f.protocol == IPPROTO_UDP)
-		add(to, UDP_SEEN, &f);
-
-	__u64 now = 0, rule = 0;
-	enum count verdict;
-	if (six) {
-		struct network6 network = { .length = 128 };
-		__builtin_memcpy(network.address, &f.source, 16);
-		verdict = judge_address(set, &block6, &f.source, &network6, &allow6, &network, &now, &rule);
-	} else {
-		struct network4 network = { .length = 32 };
-		__builtin_memcpy(network.address, f.source.bytes + 12, 4);
-		verdict = judge_address(set, &block4, network.address, &network4, &allow4, &network, &now, &rule);
-	}
-	if (verdict == PASSED && set->uses & LIMITS) {
-		now = bpf_ktime_get_ns();
-		verdict = judge_rate(to, set, &f, six, now);
+	__u64 rule = 0;
+	enum count verdict = f.kind ? OTHER : UNREAD;
+	if (f.kind == bpf_htons(ETH_P_IP))
+		verdict = judge_ipv4(set, at, end, &rule);
+	else if (f.kind == bpf_htons(ETH_P_IPV6))
+		verdict = judge_ipv6(set, at, end, &rule);
+	if (verdict == PASSED) {
+		read_all(context, &f);
+		if (f.syn)
+			add(to, SYN_SEEN, &f);
+		if (f.protocol == IPPROTO_UDP)
+			add(to, UDP_SEEN, &f);
+		if (set->uses & LIMITS)
+			verdict = judge_rate(to, set, &f);
 	}
 	add(to, verdict, &f);
-	if (verdict == PASSED || verdict == ALLOWED)
+	if (verdict < BLOCKED)
 		return XDP_PASS;
-	tell(to, set, &f, verdict, rule, now);
+	if (set->events.interval) {
+		__u64 now = bpf_ktime_get_ns(), *due = bpf_map_lookup_elem(&telling, &zero);
+		if (due && !over(due, now, &set->events)) {
+			if (verdict == BLOCKED || verdict == NETWORK)
+				read_all(context, &f);
+			tell(to, &f, verdict, rule, now);
+		}
+	}
 	return XDP_DROP;
 }
 

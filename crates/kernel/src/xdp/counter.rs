@@ -111,12 +111,12 @@ impl Counters {
         [Blocked, Network, Packets, Syns, Datagrams].iter().map(|verdict| self.of(*verdict).frames).sum()
     }
 
-    /// Openings of TCP connections, whatever became of them. Two readings and the time between them are the rate.
+    /// Openings of TCP connections that no list decided. Two readings and the time between them are the rate.
     pub fn syns(&self) -> Tally {
         self.0[9]
     }
 
-    /// UDP datagrams, whatever became of them.
+    /// UDP datagrams that no list decided.
     pub fn datagrams(&self) -> Tally {
         self.0[10]
     }

@@ -1,0 +1,90 @@
+//! Ways to drop what comes from a listed address.
+
+use super::{Ground, LINK, LISTED, generator::BASE};
+use ringwall_kernel::apply::Firewall;
+use ringwall_kernel::blocklist::Lists;
+use ringwall_kernel::nft::layout::Settings;
+use ringwall_kernel::xdp::{Mode, Sizes, Xdp};
+use ringwall_model::{RuleBook, RuleId};
+use ringwall_packet::ruleset::Ruleset;
+use std::error::Error;
+use std::io;
+use std::net::Ipv4Addr;
+
+/// What drops; it must be ended.
+pub enum Way {
+    /// A table that the `nft` program made.
+    Table,
+    /// Ringwall's own.
+    Own,
+    Xdp(Box<Xdp>),
+}
+
+type Make = fn(&Ground) -> Result<Way, Box<dyn Error>>;
+
+/// All, cheapest hook first; each is alone while it is measured.
+pub const WAYS: &[(&str, Make)] = &[
+    ("netdev drop, no list", |ground| table(ground, "netdev", "ingress device eth0 priority 0", "drop")),
+    ("netdev ingress, list", |ground| table(ground, "netdev", "ingress device eth0 priority 0", LOOKUP)),
+    ("inet ingress, list", |ground| table(ground, "inet", "ingress device eth0 priority 0", LOOKUP)),
+    ("prerouting raw, list", |ground| table(ground, "inet", "prerouting priority -300", LOOKUP)),
+    ("ringwall nftables", ringwall),
+    ("ringwall XDP", |ground| xdp(ground, Limited::No)),
+    ("ringwall XDP, limits on", |ground| xdp(ground, Limited::Yes)),
+];
+
+const LOOKUP: &str = "ip saddr @listed drop";
+
+fn table(ground: &Ground, family: &str, hook: &str, rule: &str) -> Result<Way, Box<dyn Error>> {
+    let all: Vec<_> = listed().map(|address| address.to_string()).collect();
+    let set = format!("set listed {{ type ipv4_addr; elements = {{ {} }} }}", all.join(", "));
+    let chain = format!("chain drops {{ type filter hook {hook}; {rule}\n }}");
+    ground.tell("nft", &["-f", "-"], &format!("table {family} bench {{\n{set}\n{chain}\n}}\n"))?;
+    Ok(Way::Table)
+}
+
+fn ringwall(ground: &Ground) -> Result<Way, Box<dyn Error>> {
+    let feed: Vec<_> = listed().map(Into::into).map(|address: std::net::IpAddr| address.into()).collect();
+    ground.defender.run(|| {
+        let mut firewall = Firewall::open(Settings::default()).map_err(io::Error::other)?;
+        firewall.set_lists(Lists::of(&[], &feed)).map_err(io::Error::other)?;
+        firewall.apply(&Ruleset::default(), &RuleBook::default()).map_err(io::Error::other)
+    })?;
+    Ok(Way::Own)
+}
+
+#[derive(PartialEq, Eq)]
+pub enum Limited {
+    No,
+    Yes,
+}
+
+pub fn xdp(ground: &Ground, limited: Limited) -> Result<Way, Box<dyn Error>> {
+    use ringwall_kernel::xdp::{Limits, Rate};
+    let (mut xdp, _) = Xdp::load(Sizes::of(LISTED as usize))?;
+    for address in listed() {
+        xdp.block(std::net::IpAddr::from(address).into(), None, RuleId(0))?;
+    }
+    if limited == Limited::Yes {
+        let rate = Some(Rate { per_second: 1000, burst: 1000 });
+        xdp.limit(Limits { packets: rate, syns: rate, datagrams: rate, events: rate })?;
+    }
+    let mode = ground.defender.run(|| xdp.attach(LINK).map_err(io::Error::other))?;
+    if mode != Mode::Native { Err("the link takes no program".into()) } else { Ok(Way::Xdp(Box::new(xdp))) }
+}
+
+fn listed() -> impl Iterator<Item = Ipv4Addr> {
+    (BASE..BASE + LISTED).map(Ipv4Addr::from)
+}
+
+impl Way {
+    pub fn end(self, ground: &Ground) -> io::Result<()> {
+        match self {
+            Self::Table | Self::Own => ground.tell("nft", &["flush", "ruleset"], ""),
+            Self::Xdp(xdp) => {
+                drop(xdp);
+                Ok(())
+            }
+        }
+    }
+}
