@@ -72,6 +72,8 @@ pub enum Command {
     Demo(Demo),
     /// Say what manifests do not mean, or will not do.
     Check(Check),
+    /// Judge the calls of literate scenarios by their manifests, in memory, with nothing sent.
+    Test(Test),
     /// Why a call is let through or refused: a recorded one by its id, or one that you describe.
     Explain(Explain),
     /// What is in force in the running wall.
@@ -230,6 +232,17 @@ pub struct Check {
     pub quiet: bool,
 }
 
+/// Options of `test`.
+#[derive(Clone, Debug, Args)]
+pub struct Test {
+    /// Markdown files, or folders of them; docs/scenarios.md tells the format.
+    #[arg(required = true)]
+    pub scenarios: Vec<PathBuf>,
+    /// Say which enforced field of the manifests each scenario hangs on: it fails when that field is taken out.
+    #[arg(long)]
+    pub fields: bool,
+}
+
 /// Options of `explain`.
 #[derive(Clone, Debug, Args)]
 pub struct Explain {
@@ -251,6 +264,9 @@ pub struct Explain {
     /// Workload at whose listener it arrives, `namespace/name` [default: the ingress gateway].
     #[arg(long, value_name = "WORKLOAD")]
     pub at: Option<String>,
+    /// It is what that workload itself calls: it arrives at its outbound listener.
+    #[arg(long, requires = "at")]
+    pub outbound: bool,
     /// Workload that sends it, by verified identity: `namespace/service-account` or a whole SPIFFE ID.
     #[arg(long, value_name = "IDENTITY")]
     pub from: Option<String>,

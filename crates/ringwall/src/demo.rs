@@ -9,6 +9,7 @@ mod prove;
 pub mod provider;
 mod scenario;
 mod stage;
+mod stores;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use stage::Stage;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use stores::Stores;
 
 /// How long one key set is not fetched again in the tour; a real run waits longer.
 pub const COOLDOWN: Duration = Duration::from_millis(100);
@@ -51,6 +53,8 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
         Err(exit) => return exit,
     };
     let started = Instant::now();
+    let stores = Stores::start();
+    let inputs = stores.declare(inputs);
     if human {
         first_act();
     }
@@ -62,7 +66,7 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
         }
     };
     if human {
-        second_act(&platform);
+        second_act(&platform, &stores);
         let act = if demo.prove {
             "each named rule taken out of the manifests, and the call sent again"
         } else {
@@ -70,7 +74,8 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
         };
         println!("\nAct 3  {act}");
     }
-    let tour = Tour { inputs, settings: settings.clone(), rules, platform: platform.clone(), prove: demo.prove };
+    let tour =
+        Tour { inputs, settings: settings.clone(), rules, platform: platform.clone(), prove: demo.prove, stores };
     let (held, failed) = tour.run(demo, common);
     if human {
         let held_as = if demo.prove { "proved or let through" } else { "held" };
@@ -106,7 +111,7 @@ fn first_act() {
     }
 }
 
-fn second_act(platform: &Arc<Platform>) {
+fn second_act(platform: &Arc<Platform>, stores: &Stores) {
     println!("\nAct 2  examples/ai-platform, up: Internet → TLS 1.3 edge → shield → API gateway ══ mTLS ══▶ services");
     let current = platform.world();
     let roles = |role| current.bound.values().filter(|listener| listener.role == role).count();
@@ -123,6 +128,7 @@ fn second_act(platform: &Arc<Platform>) {
     for line in platform.certificate_lines().lines() {
         println!("       {line}");
     }
+    println!("       data zone  {}", stores.line());
     println!("       in force   tls, head, shield, route, waf, gateway, mesh");
     if let Some(firewall) = &current.world.firewall {
         println!("       waf        {}", firewall.title);
@@ -163,6 +169,7 @@ struct Tour {
     rules: Rules,
     platform: Arc<Platform>,
     prove: bool,
+    stores: Stores,
 }
 
 impl Tour {
@@ -207,7 +214,7 @@ impl Tour {
     /// The platform that a scenario wants.
     fn stage(&self, wants: Wants) -> Result<Stage, NotUp> {
         if wants == Wants::Shared {
-            return Ok(Stage { platform: self.platform.clone() });
+            return Ok(self.on(self.platform.clone()));
         }
         self.fresh(wants, &self.wanted(wants))
     }
@@ -220,7 +227,12 @@ impl Tour {
     /// The same under other rules of the firewall.
     fn under(&self, rules: &Rules, wants: Wants, inputs: &[Input]) -> Result<Stage, NotUp> {
         let header = if wants == Wants::Balancer { ProxyHeader::Required } else { ProxyHeader::Absent };
-        Ok(Stage { platform: start(inputs, &self.settings, rules, header)? })
+        Ok(self.on(start(inputs, &self.settings, rules, header)?))
+    }
+
+    fn on(&self, platform: Arc<Platform>) -> Stage {
+        let real = ["postgresql", "redis"].into_iter().filter(|app| self.stores.runs(app)).collect();
+        Stage { platform, real }
     }
 
     /// The manifests that a scenario wants.

@@ -12,6 +12,7 @@ mod explain;
 mod import;
 mod platform;
 mod probe;
+mod rehearse;
 mod remote;
 mod up;
 
@@ -38,6 +39,7 @@ fn run(cli: Cli) -> Exit {
         Command::Up(up) => up::run(up, &cli.common, settings),
         Command::Demo(demo) => demo::run(demo, &cli.common, &settings),
         Command::Check(check) => check::run(check, &cli.common),
+        Command::Test(test) => rehearse::run(test, &cli.common),
         Command::Explain(explain) => match (&explain.id, &explain.url) {
             (_, Some(url)) => explain::described::run(url, explain, &cli.common, &settings, &folder),
             (Some(id), None) => remote.explain(id),

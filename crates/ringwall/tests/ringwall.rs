@@ -307,3 +307,17 @@ fn read_all(folder: &Path, all: &mut Vec<(String, Vec<u8>)>) {
         }
     }
 }
+
+#[test]
+fn the_scenarios_hold_and_hang_on_the_fields_of_their_manifests() {
+    let told = exits(&["test", "tests/scenarios"], 0);
+    assert!(told.contains(" passed, 0 failed"), "{told}");
+    let fields = exits(&["--format", "json", "test", "--fields", "tests/scenarios/mesh-authorization.md"], 0);
+    let field = |path: &str| {
+        let lines = fields.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut of = lines.filter(|line| line["kind"] == "security.istio.io/AuthorizationPolicy");
+        of.find(|line| line["path"] == path).map(|line| line["scenario"].clone())
+    };
+    let principals = field("/spec/rules/*/from/*/source/principals/*");
+    assert_eq!(principals, Some("Who may call the agent, and what".into()), "{fields}");
+}

@@ -1,7 +1,8 @@
 //! A world outside that is assumed, for `explain` and tests: it answers from what it was given, commits nothing, and
 //! keeps a list of what it assumed, to be printed.
 //!
-//! In: a time, what is known. Out: answers. Never: a change of State: budgets are looked at, not taken from.
+//! In: a time, what is known. Out: answers. Never: a change of the wall's State: budgets are looked at; only a
+//! rehearsal takes from budgets, which are its own.
 
 use crate::outside::{BodyFault, Outside};
 use bytes::Bytes;
@@ -23,14 +24,25 @@ pub struct Assumed<'a> {
     pub keys: Option<Arc<JwkSet>>,
     /// Blocks in force.
     pub blocks: &'a Blocks,
-    /// Counters to look at; `None` means that every budget is untouched.
-    pub counters: Option<&'a Counters>,
+    /// What is known of budgets.
+    pub budgets: Budgets<'a>,
     /// Feeds and address databases.
     pub shield_facts: &'a ringwall_shield::Facts,
     /// The body.
     pub body: Bytes,
     facts: RefCell<Arc<Facts>>,
     said: RefCell<Vec<String>>,
+}
+
+/// What an assumed world knows of budgets.
+#[derive(Clone, Copy, Debug)]
+pub enum Budgets<'a> {
+    /// Every budget is untouched.
+    Untouched,
+    /// These are looked at, not taken from.
+    Looked(&'a Counters),
+    /// These belong to a rehearsal, which takes from them as live calls would.
+    Rehearsed(&'a Counters),
 }
 
 impl<'a> Assumed<'a> {
@@ -46,7 +58,7 @@ impl<'a> Assumed<'a> {
             random: 0,
             keys,
             blocks,
-            counters: None,
+            budgets: Budgets::Untouched,
             shield_facts,
             body: Bytes::new(),
             facts: RefCell::default(),
@@ -108,9 +120,13 @@ impl Outside for Assumed<'_> {
     }
 
     fn take(&self, takes: &[Take]) -> Result<SmallVec<[Spent; 4]>, Exceeded> {
-        let untouched = |take: &Take| Spent { budget: take.budget, remaining: take.budget.limit, reset: 1 };
-        let look =
-            |take: &Take| self.counters.map_or_else(|| untouched(take), |counters| counters.look(take, self.now));
+        let look = |take: &Take| match self.budgets {
+            Budgets::Looked(counters) => counters.look(take, self.now),
+            _ => Spent { budget: take.budget, remaining: take.budget.limit, reset: 1 },
+        };
+        if let Budgets::Rehearsed(counters) = self.budgets {
+            return counters.take(takes, self.now);
+        }
         let spent: SmallVec<[Spent; 4]> = takes.iter().map(look).collect();
         match spent.iter().position(|spent| spent.remaining == 0) {
             Some(index) => {

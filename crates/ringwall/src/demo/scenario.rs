@@ -8,6 +8,7 @@ mod identity;
 mod life;
 mod limits;
 pub mod mesh;
+mod stores;
 mod waf;
 
 use super::client::{Answer, Tls, Way, once};
@@ -47,7 +48,7 @@ pub enum Wants {
 
 /// All scenarios, in the order of the tour.
 pub fn all() -> Vec<Scenario> {
-    [identity::LIST, edge::LIST, waf::LIST, mesh::LIST, limits::LIST, life::LIST].concat()
+    [identity::LIST, edge::LIST, waf::LIST, mesh::LIST, stores::LIST, limits::LIST, life::LIST].concat()
 }
 
 /// What a scenario saw.

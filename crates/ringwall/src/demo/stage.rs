@@ -14,6 +14,8 @@ pub const ISSUER: &str = "https://keycloak.platform.local/realms/platform";
 pub struct Stage {
     /// The platform.
     pub platform: Arc<Platform>,
+    /// Stores of the data zone that are real servers; byte echoes stand for the others.
+    pub real: Vec<&'static str>,
 }
 
 impl Stage {

@@ -5,6 +5,7 @@
 
 use crate::cli::{Everywhere, Explain, Format};
 use crate::exit::Exit;
+use bytes::Bytes;
 use ringwall_control::facts::now;
 use ringwall_control::settings::Settings;
 use ringwall_control::socket::{SocketError, ask};
@@ -14,11 +15,11 @@ use ringwall_manifest::World;
 use ringwall_manifest::world::StandIn;
 use ringwall_mesh::explain::{Considered, Match};
 use ringwall_model::{
-    Call, CallId, Client, ClientOrigin, Endpoint, Layer, Listener, Peer, PeerTls, Protocol, Reason, Role, Scheme,
-    SpiffeId, Workload, WorkloadId,
+    Call, CallId, Client, ClientOrigin, Endpoint, Field, Layer, Listener, Peer, PeerTls, Protocol, Reason, Role,
+    Scheme, SpiffeId, Timestamp, Workload, WorkloadId,
 };
 use ringwall_token::{DevelopmentSigner, JwkSet, Known};
-use ringwall_wall::assumed::Assumed;
+use ringwall_wall::assumed::{Assumed, Budgets};
 use ringwall_wall::outcome::Kind;
 use ringwall_wall::{Hop, Outcome};
 use serde_json::{Value, json};
@@ -56,25 +57,64 @@ struct Described<'a> {
     token: Option<String>,
 }
 
+/// What a described call is judged with, beside its World.
+pub struct Around<'a> {
+    /// Signs its token.
+    pub signer: &'a DevelopmentSigner,
+    /// The key set that every issuer is assumed to have.
+    pub keys: Arc<JwkSet>,
+    /// The time.
+    pub now: Timestamp,
+    /// What is known of budgets.
+    pub budgets: Budgets<'a>,
+    /// The body.
+    pub body: Bytes,
+}
+
 fn tell(url: &str, explain: &Explain, settings: &Settings, folder: &Path) -> Result<Value, Exit> {
     let mut assumed = Vec::new();
     let world = world(explain, settings, folder, &mut assumed)?;
+    let (signer, keys) = signer()?;
+    let around = Around { signer: &signer, keys, now: now(), budgets: Budgets::Untouched, body: Bytes::new() };
+    assumed.push("no limit is used up and nobody is blocked".into());
+    judge(&world, url, explain, &around, assumed)
+}
+
+/// A signer of tokens for one run, and its key set.
+///
+/// # Errors
+/// [`Exit`] when no key can be made.
+pub fn signer() -> Result<(DevelopmentSigner, Arc<JwkSet>), Exit> {
     let signer = DevelopmentSigner::generate("assumed").map_err(Exit::broken)?;
     let keys = JwkSet::read(signer.key_set().to_string().as_bytes()).map_err(Exit::broken)?;
+    Ok((signer, Arc::new(keys)))
+}
+
+/// Takes a described call down the page of a World, and tells what each layer said.
+///
+/// # Errors
+/// [`Exit`] when the description makes no call.
+pub fn judge(
+    world: &World,
+    url: &str,
+    explain: &Explain,
+    around: &Around<'_>,
+    mut assumed: Vec<String>,
+) -> Result<Value, Exit> {
     let token = match &explain.claims {
-        Some(claims) => Some(signer.sign(&completed(claims, &mut assumed)?).map_err(Exit::broken)?),
+        Some(claims) => Some(around.signer.sign(&completed(claims, around.now, &mut assumed)?).map_err(Exit::broken)?),
         None => None,
     };
-    let from = explain.from.as_deref().map(|from| identity(&world, from)).transpose()?;
+    let from = explain.from.as_deref().map(|from| identity(world, from)).transpose()?;
     let sender = from.as_ref().and_then(|id| world.inventory.workloads.iter().find(|it| it.identity == *id));
     let address = match sender {
         Some(workload) if explain.address == ANY => workload.address,
         _ => explain.address,
     };
     let url = Url::read(url)?;
-    let listener = listener(&world, explain, &url)?;
+    let listener = listener(world, explain, &url)?;
     let call = Described { url, explain, listener, from, address, token };
-    judged(&world, &call, Arc::new(keys), assumed)
+    judged(world, &call, around, assumed)
 }
 
 /// The World of the named manifests, or of those that the running wall has.
@@ -115,11 +155,11 @@ fn running(folder: &Path) -> Result<(Vec<Input>, StandIn), Exit> {
 }
 
 /// The claims with what every token must say, when they say nothing else.
-fn completed(claims: &str, assumed: &mut Vec<String>) -> Result<Value, Exit> {
+fn completed(claims: &str, now: Timestamp, assumed: &mut Vec<String>) -> Result<Value, Exit> {
     let mut claims: Value =
         serde_json::from_str(claims).map_err(|error| Exit::usage(format!("--claims is no JSON: {error}")))?;
     let fields = claims.as_object_mut().ok_or_else(|| Exit::usage("--claims must be a JSON object"))?;
-    let now = now().seconds();
+    let now = now.seconds();
     for (name, value) in [("iss", json!(ISSUER)), ("iat", json!(now)), ("exp", json!(now + 3600))] {
         if !fields.contains_key(name) {
             assumed.push(format!("claim {name} is {value}"));
@@ -178,9 +218,14 @@ fn listener<'a>(world: &'a World, explain: &Explain, url: &Url) -> Result<&'a Li
     let named = |listener: &Listener, name: &str| {
         world.inventory.workload(listener.workload).is_some_and(|it| it.full_name() == name)
     };
-    let arrives = |listener: &&Listener| listener.role != Role::Outbound && listener.protocol.is_http();
+    let arrives =
+        |listener: &&Listener| (listener.role == Role::Outbound) == explain.outbound && listener.protocol.is_http();
     let called = if explain.from.is_some() { behind(world, url) } else { None };
     let candidates: Vec<&Listener> = match (&explain.at, called) {
+        (Some(at), _) if explain.outbound => {
+            let toward = |it: &&Listener| it.target.as_ref().is_none_or(|(host, _)| **host == *url.host);
+            world.listeners.iter().filter(arrives).filter(|it| named(it, at)).filter(toward).collect()
+        }
         (Some(at), _) => world.listeners.iter().filter(arrives).filter(|it| named(it, at)).collect(),
         (None, Some((workload, port))) => {
             let there = |it: &&Listener| it.workload == workload && it.address.port() == port;
@@ -218,7 +263,7 @@ fn behind(world: &World, url: &Url) -> Option<(WorkloadId, u16)> {
 
 impl Described<'_> {
     /// The head's bytes, as a client would send them.
-    fn head(&self) -> Vec<u8> {
+    fn head(&self, body: usize) -> Vec<u8> {
         let mut head =
             format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.explain.method, self.url.target, self.url.authority);
         for field in &self.explain.headers {
@@ -227,6 +272,9 @@ impl Described<'_> {
         }
         if let Some(token) = &self.token {
             head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        if body > 0 {
+            head.push_str(&format!("Content-Length: {body}\r\n"));
         }
         head.push_str("\r\n");
         head.into_bytes()
@@ -244,28 +292,28 @@ impl Described<'_> {
     }
 }
 
-fn judged(world: &World, described: &Described<'_>, keys: Arc<JwkSet>, mut said: Vec<String>) -> Result<Value, Exit> {
+fn judged(world: &World, described: &Described<'_>, around: &Around<'_>, mut said: Vec<String>) -> Result<Value, Exit> {
     let listener = described.listener;
     let settings = ringwall_wall::reading::settings(world, listener);
     let peer = described.peer();
     let nearest = Client { address: peer.address.ip(), origin: ClientOrigin::Peer };
     let context = Context {
         id: CallId(1),
-        received: now(),
+        received: around.now,
         scheme: if peer.tls.is_some() { Scheme::Https } else { Scheme::Http },
         peer,
         origin: ClientOrigin::Peer,
         local: listener.address,
         settings: &settings,
     };
-    let mut call = ringwall_head::call(described.head().into(), context);
+    let mut call = ringwall_head::call(described.head(around.body.len()).into(), context);
     let as_it_came = call.clone();
     let client = ringwall_head::client::explain(&call.fields, nearest, &settings.trust);
     let (blocks, facts) = (ringwall_shield::Blocks::new(1), ringwall_shield::Facts::default());
-    let outside = Assumed::new(now(), Some(keys), &blocks, &facts);
+    let mut outside = Assumed::new(around.now, Some(around.keys.clone()), &blocks, &facts);
+    (outside.budgets, outside.body) = (around.budgets, around.body.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Exit::broken)?;
     let outcome = runtime.block_on(ringwall_wall::request(world, listener, &mut call, &outside));
-    said.push("no limit is used up and nobody is blocked".into());
     said.extend(outside.assumptions());
     let owner = world.inventory.workload(listener.workload).map(Workload::full_name).unwrap_or_default();
     let mut told = json!({
@@ -280,6 +328,9 @@ fn judged(world: &World, described: &Described<'_>, keys: Arc<JwkSet>, mut said:
             "outcome": "pass", "goes_to": hop(world, &admitted.hop),
             "as": format!("{} {}{}", String::from_utf8_lossy(&call.method), String::from_utf8_lossy(&call.authority),
                 String::from_utf8_lossy(&call.target)),
+            "fields": call.fields.0.iter().map(shown).collect::<Vec<_>>(),
+            "response_edits": admitted.response_edits.iter().map(|edit| format!("{edit:?}")).collect::<Vec<_>>(),
+            "way": way(&admitted.hop), "delay": admitted.delay.map(|it| format!("{it:?}")),
         }),
         Outcome::Refused(refused) => json!({
             "outcome": if refused.kind == Kind::Answer { "answer" } else { "refuse" },
@@ -317,6 +368,22 @@ fn hop(world: &World, hop: &Hop) -> String {
             format!("{}:{}{subset}, as {}", route.host, route.port, name(source))
         }
     }
+}
+
+/// How a call goes on: what its route settles beside the destination.
+fn way(hop: &Hop) -> Value {
+    match hop {
+        Hop::Application { .. } => Value::Null,
+        Hop::Upstream { route, .. } => json!({
+            "route": &*route.name, "timeout": route.timeout.map(|it| format!("{it:?}")),
+            "retries": format!("{:?}", route.retries),
+            "mirrors": route.mirrors.iter().map(|it| format!("{}:{}", it.host, it.port)).collect::<Vec<_>>(),
+        }),
+    }
+}
+
+fn shown(field: &Field) -> String {
+    format!("{}: {}", String::from_utf8_lossy(&field.name).to_ascii_lowercase(), String::from_utf8_lossy(&field.value))
 }
 
 /// The rules of the mesh that decided, or that came nearest to letting the call pass.

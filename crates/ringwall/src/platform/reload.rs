@@ -109,6 +109,12 @@ impl Platform {
             if live.started.contains_key(&key) {
                 continue;
             }
+            if let Some(address) = workload.app_address {
+                let own = SocketAddr::new(address, listener.address.port());
+                self.binds.set_app(key.0, key.1, own);
+                live.started.insert(key, own);
+                continue;
+            }
             let outbound = current.listener(Role::Outbound, &workload.full_name(), None).map(|outbound| outbound.bind);
             let is_provider =
                 &*workload.app == "keycloak" || workload.labels.get("app").is_some_and(|app| &**app == "keycloak");
