@@ -7,6 +7,8 @@ pub mod apply;
 pub mod blocklist;
 #[cfg(feature = "xdp")]
 pub mod bpf;
+#[cfg(feature = "xdp")]
+pub mod cgroup;
 pub mod link;
 pub mod namespace;
 pub mod netlink;
