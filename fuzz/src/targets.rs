@@ -18,6 +18,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("key_set", key_set),
     ("libinjection", injection),
     ("manifest", manifest),
+    ("netlink", netlink),
     ("openapi", openapi),
     ("path", paths),
     ("proxy_protocol", proxy_header),
@@ -127,6 +128,31 @@ fn paths(bytes: &[u8]) {
     }
     let kong = path::kong(bytes);
     assert!(kong.starts_with(b"/") && !kong.windows(2).any(|two| two == b"//"));
+}
+
+/// What the kernel tells is read without belief in its lengths: nftables, nflog, connections. The first byte chooses.
+fn netlink(bytes: &[u8]) {
+    use ringwall_kernel::netlink::{answer, attribute::attributes, messages};
+    use ringwall_kernel::nft::{expression, read};
+    let (kind, bytes) = bytes.split_first().unwrap_or((&0, &[]));
+    match kind % 4 {
+        0 => {
+            for message in messages(bytes) {
+                let _ = answer(&message);
+                let _ = ringwall_kernel::conntrack::connection(&message);
+                let told = attributes(message.payload).filter_map(|(_, element)| read::told(&attributes(element)));
+                for interval in read::intervals(told.collect()) {
+                    assert!(interval.last.is_some());
+                }
+            }
+        }
+        1 => drop(expression::read_list(bytes)),
+        2 => drop(ringwall_kernel::events::event(bytes)),
+        _ => {
+            let read = ringwall_kernel::events::packet(bytes);
+            assert!(read.is_none_or(|read| read.ports.is_none() || bytes.len() >= 24));
+        }
+    }
 }
 
 fn proxy_header(bytes: &[u8]) {

@@ -8,9 +8,11 @@ use crate::blocklist::{self, Block, Blocker, Ledger, Lists};
 use crate::netlink::Error;
 use crate::nft::batch::Batch;
 use crate::nft::difference::{Difference, between};
+use crate::nft::expression::Expression;
 use crate::nft::layout::{LayoutError, Plan, Settings};
 use crate::nft::table::{Elements, Table};
-use crate::nft::{Generation, NftBackend, Nftables, OTHER_GENERATION};
+use crate::nft::watch::Watch;
+use crate::nft::{Generation, NftBackend, Nftables, OTHER_GENERATION, read};
 use ringwall_model::RuleBook;
 use ringwall_packet::ruleset::Ruleset;
 use std::time::Instant;
@@ -95,6 +97,14 @@ impl Firewall<Nftables> {
     /// When there is no socket.
     pub fn blocker(&self) -> Result<Blocker, Error> {
         Ok(Blocker::new(self.backend.another()?, self.ledger.clone()))
+    }
+
+    /// What hears changes that others make to our table; [`Self::mend`] puts them right.
+    ///
+    /// # Errors
+    /// When there is no socket.
+    pub fn watch(&self) -> Result<Watch, Error> {
+        self.backend.watch()
     }
 }
 
@@ -266,4 +276,81 @@ fn differing(wanted: &Table, is: &Table) -> Vec<Box<str>> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// What our table is and has done, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Sets, chains, and elements of the sets that a ruleset fills.
+    pub sets: usize,
+    /// Chains.
+    pub chains: usize,
+    /// Elements.
+    pub elements: usize,
+    /// Single blocks in force.
+    pub blocks: usize,
+    /// Packets and bytes by reason, the most first: what was dropped, and what would be.
+    pub counts: Vec<Count>,
+}
+
+/// What one reason counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// As events tell it: a letter for the part of the filter, a colon, the reason.
+    pub reason: Box<str>,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Looks at our table, whoever made it; `None` when there is none.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn status() -> Result<Option<Status>, Error> {
+    let mut nftables = Nftables::open()?;
+    let table = nftables.table(&|_| true)?;
+    if table == Table::default() {
+        return Ok(None);
+    }
+    let counters = read::counters(nftables.socket())?;
+    let mut counts: Vec<Count> = Vec::new();
+    for (name, (packets, bytes)) in counters.into_iter().filter(|(_, (packets, _))| *packets > 0) {
+        let rules = table.chains.get(&name).map_or(&[][..], |chain| &chain.rules);
+        let log = rules.iter().flatten().find_map(|expression| match expression {
+            Expression::Log(log) => log.prefix.strip_prefix("rw:"),
+            _ => None,
+        });
+        counts.push(Count { reason: log.unwrap_or(&name).into(), packets, bytes });
+    }
+    counts.sort_by(|one, other| other.packets.cmp(&one.packets).then_with(|| one.reason.cmp(&other.reason)));
+    let filled = table.sets.values().map(|set| match &set.elements {
+        Elements::Fixed(elements) => elements.len(),
+        Elements::Living => 0,
+    });
+    let (sets, chains, elements) = (table.sets.len(), table.chains.len(), filled.sum());
+    Ok(Some(Status { sets, chains, elements, blocks: blocklist::in_force(&mut nftables)?.len(), counts }))
+}
+
+/// Takes our table away, with all that is in it: nothing is filtered any more. Only ever when somebody asks for it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn detach() -> Result<Detached, Error> {
+    let mut batch = Batch::default();
+    batch.delete_table();
+    match Nftables::open()?.commit(&batch, Generation::Any) {
+        Err(error) if error.is_refusal(libc::ENOENT) => Ok(Detached::WasNone),
+        done => done.map(|()| Detached::Gone),
+    }
+}
+
+/// What became of a table that should go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detached {
+    /// It is gone.
+    Gone,
+    /// There was none.
+    WasNone,
 }

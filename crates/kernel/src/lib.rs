@@ -9,6 +9,8 @@ pub mod blocklist;
 pub mod bpf;
 #[cfg(feature = "xdp")]
 pub mod cgroup;
+pub mod conntrack;
+pub mod events;
 pub mod link;
 pub mod namespace;
 pub mod netlink;

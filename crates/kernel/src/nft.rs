@@ -14,13 +14,14 @@ pub mod layout;
 pub mod read;
 pub mod rule;
 pub mod table;
+pub mod watch;
 
 use crate::netlink::attribute::Writer;
 use crate::netlink::{ACK, Answer, Error, REQUEST, Socket, Wait, answer, append, messages};
 use batch::Batch;
 use rustix::net::netlink::NETFILTER;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use table::Table;
 
 /// Which state of the kernel's rules a batch is made for.
@@ -51,7 +52,19 @@ pub trait NftBackend {
 pub struct Nftables {
     socket: Socket,
     longest: usize,
-    taken: Arc<AtomicU32>,
+    own: Arc<Own>,
+}
+
+/// What all sockets of one firewall have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Own {
+    taken: AtomicU32,
+    ports: Mutex<Vec<u32>>,
+}
+
+/// Whether a change came from one of these sockets.
+fn is_ours(own: &Own, port: u32) -> bool {
+    own.ports.lock().unwrap_or_else(PoisonError::into_inner).contains(&port)
 }
 
 /// `ERESTART`: the batch was made for another generation.
@@ -62,14 +75,24 @@ const ROOM: usize = 256 << 20;
 impl Nftables {
     /// Opens a socket; needs CAP_NET_ADMIN in this network namespace for anything but looking.
     pub fn open() -> Result<Self, Error> {
+        Self::beside(Arc::default())
+    }
+
+    fn beside(own: Arc<Own>) -> Result<Self, Error> {
         let mut socket = Socket::open(NETFILTER, 0)?;
         let longest = socket.widen(ROOM);
-        Ok(Self { socket, longest, taken: Arc::default() })
+        own.ports.lock().unwrap_or_else(PoisonError::into_inner).push(socket.port());
+        Ok(Self { socket, longest, own })
     }
 
     /// Opens another socket; both count the batches that the kernel took in one number.
     pub fn another(&self) -> Result<Self, Error> {
-        Ok(Self { taken: self.taken.clone(), ..Self::open()? })
+        Self::beside(self.own.clone())
+    }
+
+    /// Hears what others do to our table.
+    pub fn watch(&self) -> Result<watch::Watch, Error> {
+        watch::Watch::open(self.own.clone())
     }
 
     /// The number by which the kernel names this socket in events.
@@ -125,12 +148,12 @@ impl NftBackend for Nftables {
         let first = self.socket.sequences(count);
         self.socket.send(&encode(batch, generation, first)?)?;
         self.settle(batch, first)?;
-        self.taken.fetch_add(1, Ordering::SeqCst);
+        self.own.taken.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
     fn taken(&self) -> u32 {
-        self.taken.load(Ordering::SeqCst)
+        self.own.taken.load(Ordering::SeqCst)
     }
 
     fn table(&mut self, wanted: &dyn Fn(&str) -> bool) -> Result<Table, Error> {

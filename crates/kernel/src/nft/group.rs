@@ -1,7 +1,9 @@
 //! A group of rules as chains and sets for one direction and one family.
 //!
-//! A group is entered by a jump from a verdict map. Each tier is a chain; accepting returns (through the shadow chain,
-//! when there is one), passing goes to the next tier, dropping goes to the chain that tells that reason.
+//! A group is entered by a jump from a verdict map and never comes back: accepting goes on to what is next for the packet
+//! (through the shadow chain, when there is one), passing to the next tier, dropping to the chain that tells that reason.
+//! INVARIANT: who comes back met a chain that was being made, and is dropped. A packet reads the rules of the generation
+//! in which it began, but sets and maps as they are: a map may lead it into a chain that is still empty for it.
 
 use super::boxes::{ALL_PORTS, Rectangle, disjoint, ends};
 use super::expression::{Expression, Verdict};
@@ -47,6 +49,14 @@ impl Direction {
         match self {
             Self::Egress => 'e',
             Self::Ingress => 'i',
+        }
+    }
+
+    /// What happens to a packet that this direction accepts.
+    pub fn accepts(self, family: Family) -> Verdict {
+        match self {
+            Self::Egress => Verdict::Goto(format!("rw_arrive{}", family.digit()).into()),
+            Self::Ingress => Verdict::Accept,
         }
     }
 
@@ -132,12 +142,13 @@ impl<'a> Drawing<'a> {
         let shadow = self.group.shadow.as_ref();
         let accepted = match shadow {
             Some(_) => Verdict::Goto(tier_name(prefix, SHADOW, 0).into()),
-            None => Verdict::Return,
+            None => self.direction.accepts(self.family),
         };
         let mut deny = |reason, kind| Verdict::Goto(self.deny_chain(reason, kind, around, shared));
         let mut chains = self.row(ENFORCED, &self.group.enforced, prefix, &accepted, &mut |r| deny(r, Kind::Drop));
         if let Some(shadow) = shadow {
-            chains.extend(self.row(SHADOW, shadow, prefix, &Verdict::Return, &mut |r| deny(r, Kind::Tell)));
+            let accepted = self.direction.accepts(self.family);
+            chains.extend(self.row(SHADOW, shadow, prefix, &accepted, &mut |r| deny(r, Kind::Tell)));
         }
         chains
     }
@@ -197,10 +208,11 @@ impl<'a> Drawing<'a> {
     ) -> Name {
         let (letter, verdict) = match kind {
             Kind::Drop => (self.direction.letter(), Verdict::Drop),
-            Kind::Tell => (self.direction.letter().to_ascii_uppercase(), Verdict::Return),
+            Kind::Tell => (self.direction.letter().to_ascii_uppercase(), self.direction.accepts(self.family)),
         };
         let prefix = event_prefix(letter, &spoken(around.book, reason));
-        let name: Name = format!("rw_deny_{:016x}", fnv(prefix.bytes())).into();
+        let digit = self.family.digit();
+        let name: Name = format!("rw_deny{digit}_{:016x}", fnv(prefix.bytes())).into();
         shared
             .entry(name.clone())
             .or_insert_with(|| Chain { hook: None, rules: told(around.telling, &prefix, verdict) });

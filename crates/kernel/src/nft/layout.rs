@@ -8,7 +8,9 @@
 //! forward, input, output
 //!   rw_forward  known connections: accept · by family to rw_judge4, rw_judge6
 //!   rw_input    the same, but the loopback, IPv6 neighbours and the node's own addresses are accepted; so rw_output
-//!   rw_judge4   unknown address of our networks → rw_unknown · egress map by source: jump · ingress map by destination: jump
+//!   rw_judge4   unknown address of our networks → rw_unknown · egress map by source · an endpoint that is not in it →
+//!               rw_changing · rw_arrive4
+//!   rw_arrive4  ingress map by destination · an endpoint that is not in it → rw_changing · accept
 //! ```
 //! A chain for a group is named `rw_e4_<shape>_<slot>`; its sets begin with the same. A group keeps its slot as long as
 //! its endpoints are in it and only elements change, so one address more is one element more.
@@ -162,6 +164,7 @@ impl Plan<'_> {
             ("rw_flood", 'f', "too many packets from one source"),
             ("rw_spoofed", 's', "source address of another interface"),
             ("rw_unknown", 'u', "unknown local address"),
+            ("rw_changing", 'c', "the rules were being changed"),
         ] {
             chain(table, name, None, told(self.settings.telling, &event_prefix(letter, words), Verdict::Drop));
         }
@@ -183,13 +186,17 @@ impl Plan<'_> {
     /// The groups of one direction and family, and the map that leads to them.
     fn groups(&self, direction: Direction, of: Family, is: &Table, table: &mut Table) -> Result<(), LayoutError> {
         let mut used: BTreeMap<GroupId, Vec<IpAddr>> = BTreeMap::new();
+        let mut free = Vec::new();
         for endpoint in &self.ruleset.endpoints {
             let group = match direction {
                 Direction::Egress => endpoint.egress,
                 Direction::Ingress => endpoint.ingress,
             };
-            let Some(group) = group else { continue };
             let addresses = endpoint.addresses.iter().filter(|address| Family::of(**address) == of);
+            let Some(group) = group else {
+                free.extend(addresses);
+                continue;
+            };
             used.entry(group).or_default().extend(addresses);
             if self.ruleset.groups.get(group.0 as usize).is_none() {
                 return Err(LayoutError::Group { endpoint: endpoint.name.clone(), group: group.0 });
@@ -197,8 +204,14 @@ impl Plan<'_> {
         }
         let around = Surroundings { book: self.book, telling: self.settings.telling };
         let map = direction.map(of);
+        let accepts = Arc::new(direction.accepts(of));
         let mut slots = Slots { is, map: is.sets.get(map.as_str()), taken: BTreeSet::new() };
-        let mut elements = Vec::new();
+        let element = |address: &IpAddr, verdict: &Arc<Verdict>| Element {
+            key: Key::address(*address),
+            last: None,
+            verdict: Some(verdict.clone()),
+        };
+        let mut elements: Vec<Element> = free.into_iter().map(|address| element(address, &accepts)).collect();
         for (group, addresses) in used.into_iter().filter(|(_, addresses)| !addresses.is_empty()) {
             let Some(group) = self.ruleset.groups.get(group.0 as usize) else { continue };
             let drawing = Drawing::of(group, direction, of);
@@ -206,8 +219,7 @@ impl Plan<'_> {
             let slot = slots.slot(&kin, &drawing, &addresses);
             let verdict = Arc::new(Verdict::Jump(slot.as_str().into()));
             drawing.place(&slot, &around, table);
-            let element = |address| Element { key: Key::address(address), last: None, verdict: Some(verdict.clone()) };
-            elements.extend(addresses.into_iter().map(element));
+            elements.extend(addresses.iter().map(|address| element(address, &verdict)));
         }
         let kind = SetKind { key: address_key(of), keys: Keys::Single, also: Also::Verdicts };
         put(table, map, kind, elements);
@@ -228,11 +240,20 @@ fn judge(of: Family, table: &mut Table) {
     let (network, endpoint) = (format!("rw_network{d}"), format!("rw_endpoint{d}"));
     let unknown =
         |side| [address_in(&network, side, of), address_not_in(&endpoint, side, of)].concat().goto("rw_unknown");
+    // Every endpoint is in both maps: who comes back from one met a change that was being made.
+    let changing = |side| address_in(&endpoint, side, of).goto("rw_changing");
+    let arrive = vec![
+        address_map(&Direction::Ingress.map(of), Side::Destination, of),
+        changing(Side::Destination),
+        Rule::new().accept(),
+    ];
+    chain(table, &format!("rw_arrive{d}"), None, arrive);
     let judge = vec![
         unknown(Side::Source),
         unknown(Side::Destination),
         address_map(&Direction::Egress.map(of), Side::Source, of),
-        address_map(&Direction::Ingress.map(of), Side::Destination, of),
+        changing(Side::Source),
+        Rule::new().goto(&format!("rw_arrive{d}")),
     ];
     let name = format!("rw_judge{d}");
     for (hook, own) in [("rw_input", Side::Destination), ("rw_output", Side::Source)] {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// How long a connection that must not be made is waited for.
 const SHORT: Duration = Duration::from_millis(300);
-/// How long one that must be made may take: a link that has just come up loses the first packets.
+/// How long one that must be made may take.
 const LONG: Duration = Duration::from_secs(5);
 
 /// An address from text.
@@ -32,20 +32,20 @@ impl Lab {
     /// A node with workloads; no policy selects any of them.
     pub fn with(addresses: &[&str], settings: Settings) -> Self {
         let mut node = Node::create().unwrap();
-        let mut ruleset = Ruleset {
-            networks: vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/64".parse().unwrap()],
-            ..Ruleset::default()
-        };
-        for address in addresses.iter().map(|text| ip(text)) {
-            let home = node.add(address).unwrap();
-            node.open(address).unwrap();
-            ruleset.endpoints.push(Endpoint {
-                name: format!("test/{address}").into(),
-                addresses: vec![address],
-                interface: Some(home.interface.into()),
-                egress: None,
-                ingress: None,
-            });
+        let mut ruleset = ruleset();
+        for address in addresses {
+            let home = node.add(ip(address)).unwrap();
+            node.open(ip(address)).unwrap();
+            ruleset.endpoints.push(endpoint(address, &home.interface));
+        }
+        // A link that has just come up loses the first packets; the refusal of a connection shows that it carries some.
+        for (number, address) in addresses.iter().enumerate() {
+            let from = match addresses[(number + 1) % addresses.len()] {
+                other if other == *address => node.router.clone(),
+                other => node.home(ip(other)).unwrap().namespace.clone(),
+            };
+            let refused = connection(&from, SocketAddr::new(ip(address), 1), LONG).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         }
         let firewall = within(&node.router, || Firewall::open(settings).unwrap());
         Self { node, firewall, ruleset, book: RuleBook::default() }
@@ -62,7 +62,7 @@ impl Lab {
         assert_eq!(applied.read_back, ReadBack::Equal);
     }
 
-    /// Gives endpoint number `index` a group for what it is sent.
+    /// Gives endpoint number `index` a group of its own for what it is sent.
     pub fn ingress(&mut self, index: usize, group: Group) {
         let id = u32::try_from(self.ruleset.groups.len()).unwrap();
         self.ruleset.groups.push(group);
@@ -80,6 +80,23 @@ impl Lab {
     pub fn does_not_reach(&self, from: &str, to: &str, port: u16) {
         let made = connection(&self.home(from), SocketAddr::new(ip(to), port), SHORT);
         assert!(made.is_err(), "{from} reaches {to}:{port}");
+    }
+}
+
+/// A ruleset without endpoints.
+pub fn ruleset() -> Ruleset {
+    let networks = ["10.244.0.0/16", "fd00:10:244::/64"].map(|network| network.parse().unwrap());
+    Ruleset { networks: networks.into(), ..Ruleset::default() }
+}
+
+/// An endpoint that no policy selects.
+pub fn endpoint(address: &str, interface: &str) -> Endpoint {
+    Endpoint {
+        name: format!("test/{address}").into(),
+        addresses: vec![ip(address)],
+        interface: Some(interface.into()),
+        egress: None,
+        ingress: None,
     }
 }
 
