@@ -19,7 +19,7 @@ usage: cargo xtask <command>
   ci                              everything that must hold
   tidy                            floors, sizes, names, waypoints
   gen [--check]                   documents that are made from the code; --check fails when one is stale
-  conformance SUITE [--corpus DIR] one foreign suite: crs, istio-paths, libinjection, router; `all` runs each that is there
+  conformance SUITE [--corpus DIR] one foreign suite: crs, istio-paths, libinjection, netpol --kernel, router; `all` runs each that is there
   coverage DIR                    which manifest fields are enforced
   bench NAME [ARGUMENT…]          a table of ratios beside the peers
   bpf [--check]                   rebuilds the kernel's BPF objects from their sources; --check compares only

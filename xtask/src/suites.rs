@@ -21,16 +21,31 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "router", package: "xtask", needs: "router/cases.jsonl" },
 ];
 
-/// `conformance SUITE [--corpus DIR]`
+/// The truth tables of NetworkPolicy against a real kernel; needs root or user namespaces.
+const IN_THE_KERNEL: Suite = Suite { name: "netpol", package: "ringwall-kernel", needs: "netpol/truth-tables.jsonl" };
+
+/// `conformance SUITE [--kernel] [--corpus DIR]`
 pub fn command(name: &str, rest: &[&str]) -> bool {
+    let (kernel, rest) = match rest {
+        ["--kernel", rest @ ..] => (true, rest),
+        [rest @ .., "--kernel"] => (true, rest),
+        rest => (false, rest),
+    };
     let folder = match rest {
         [] => None,
         ["--corpus", folder] => Some(Path::new(*folder)),
         _ => {
-            eprintln!("usage: cargo xtask conformance SUITE [--corpus DIR]");
+            eprintln!("usage: cargo xtask conformance SUITE [--kernel] [--corpus DIR]");
             return false;
         }
     };
+    if kernel {
+        if name != IN_THE_KERNEL.name {
+            eprintln!("only `{}` runs in the kernel", IN_THE_KERNEL.name);
+            return false;
+        }
+        return run(&IN_THE_KERNEL, folder);
+    }
     if name == "all" {
         return run_all(folder);
     }
@@ -45,7 +60,7 @@ pub fn command(name: &str, rest: &[&str]) -> bool {
 
 /// Runs every suite, also those after one that failed.
 pub fn run_all(folder: Option<&Path>) -> bool {
-    SUITES.iter().filter(|suite| !run(suite, folder)).count() == 0
+    SUITES.iter().chain([&IN_THE_KERNEL]).filter(|suite| !run(suite, folder)).count() == 0
 }
 
 /// Runs one suite; a suite without its corpus has not held.
