@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """CPU time of one whole transaction under the Core Rule Set at paranoia level 1, beside the peers, in one run.
 
-usage: cargo xtask bench waf [--corpus DIR] [--requests DIR] [--rounds N] [--runs N] [--peer-seconds S] [--only TEXT]
-                             [--driver PATH] [--no-peers] [--quick]
+usage: cargo xtask bench waf [--corpus DIR] [--requests DIR] [--rounds N] [--runs N] [--seconds S] [--peer-seconds S]
+                             [--only TEXT] [--driver PATH] [--no-peers] [--quick]
 
 Each request of the folder is varied a thousand times (`bench/variants.py`); every engine judges variants of it, phases 1
 to 5 with a small JSON response, blocking, on one pinned core, and tells the thread CPU time of each transaction. Engines
@@ -73,7 +73,8 @@ def main():
     words.add_argument("--requests")
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--runs", type=int, default=10_000)
-    words.add_argument("--peer-seconds", type=float, default=4.0)
+    words.add_argument("--peer-seconds", type=float, default=4.0, help="CPU seconds of a peer on a request, about")
+    words.add_argument("--seconds", type=float, default=600.0, help="likewise of Ringwall, before it has all its runs")
     words.add_argument("--only", default="")
     words.add_argument("--driver", help="Ringwall's driver, already built")
     words.add_argument("--no-peers", action="store_true")
@@ -184,9 +185,8 @@ def row(engines, path, folder, words):
     for turn in range(words.rounds):
         for engine in engines:
             mine = found["engines"][engine.name]
-            count = words.runs // words.rounds + 1
-            if engine is not ours:
-                count = max(3, min(len(kept), int(words.peer_seconds * 1e9 / mine["each"])) // words.rounds)
+            most, seconds = (words.runs, words.seconds) if engine is ours else (len(kept), words.peer_seconds)
+            count = max(3, min(most, int(seconds * 1e9 / mine["each"])) // words.rounds + 1)
             told = engine.ask("run", every, turn * count % len(kept), count)
             mine["ns"] += told["ns"]
             mine["wrong"] += sum(verdict != refused for verdict in told["verdicts"])

@@ -88,7 +88,35 @@ const fn letter(byte: u8) -> Mask {
 
 /// The kinds of bytes of a text.
 pub(crate) fn of(bytes: &[u8]) -> Mask {
-    bytes.iter().fold(0, |mask, byte| mask | of_byte(*byte))
+    let (fours, rest) = bytes.as_chunks::<4>();
+    let mut masks = [0; 4];
+    for four in fours {
+        for (mask, byte) in masks.iter_mut().zip(four) {
+            *mask |= of_byte(*byte);
+        }
+    }
+    let mask = rest.iter().fold(masks.iter().fold(0, |all, mask| all | mask), |mask, byte| mask | of_byte(*byte));
+    // The one path without a separator that normalizing changes.
+    if bytes == b"." { mask | of_byte(b'/') | of_byte(b'\\') } else { mask }
+}
+
+static LOWER: [u8; 256] = lower_case();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
+const fn lower_case() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).to_ascii_lowercase();
+        byte += 1;
+    }
+    table
+}
+
+/// `to_ascii_lowercase` by table.
+#[inline(always)]
+pub(crate) fn lower(byte: u8) -> u8 {
+    LOWER.get(usize::from(byte)).copied().unwrap_or(byte)
 }
 
 /// The kind of one byte.

@@ -70,7 +70,7 @@ impl Run<'_> {
         self.state.rule = number;
         self.state.added = 0;
         self.state.spent += 8;
-        if self.rules.use_of(Variable::MatchedVars)
+        if rule.asks_matched
             && let Some(list) = self.state.lists.get_mut(Variable::MatchedVars as usize)
         {
             list.clear();
@@ -84,6 +84,12 @@ impl Run<'_> {
             self.change(link);
             return true;
         }
+        if let Some(group) = link.group
+            && self.prefilters()
+            && (!self.group_admits(link, group) || link.multi_match && !self.any_step_holds(link, group))
+        {
+            return false;
+        }
         let mut matched = false;
         for target in &link.targets {
             matched |= if target.count { self.count(link, target) } else { self.values(link, target) };
@@ -95,7 +101,7 @@ impl Run<'_> {
         match (target.kept.0, &target.choice) {
             (Variable::Tx, choice) => self.tx(link, choice),
             (Variable::MatchedVar, _) => {
-                let value = self.state.matched.2;
+                let (_, _, value) = self.last_match();
                 self.check(link, target.variable, EMPTY, value)
             }
             (Variable::MatchedVarName, _) => {
@@ -178,12 +184,31 @@ impl Run<'_> {
             if holds == link.negated {
                 return false;
             }
+            if link.exclusions.is_empty() && self.state.removed_targets.is_empty() && !self.asks_matched() {
+                self.state.matched_number = Some((slot, number));
+                self.change(link);
+                return true;
+            }
             let text = self.state.texts.keep_number(number);
             let name = self.slot_name(slot);
             return self.matched(link, Variable::Tx, name, text, false);
         }
         let name = self.slot_name(slot);
         self.state.text_of(value).is_some_and(|text| self.check(link, Variable::Tx, name, text))
+    }
+
+    /// Whether the rule being judged asks for `MATCHED_VARS`.
+    fn asks_matched(&self) -> bool {
+        self.rules.rules.get(self.state.rule as usize).is_none_or(|rule| rule.asks_matched)
+    }
+
+    /// The last match: variable, name, value.
+    pub(super) fn last_match(&mut self) -> (Option<Variable>, TextId, TextId) {
+        if let Some((slot, number)) = self.state.matched_number.take() {
+            let text = self.state.texts.keep_number(number);
+            self.state.matched = (Some(Variable::Tx), self.slot_name(slot), text);
+        }
+        self.state.matched
     }
 
     fn slot_name(&mut self, slot: u16) -> TextId {
@@ -294,8 +319,8 @@ impl Run<'_> {
         if self.excluded(link, variable, name) {
             return false;
         }
-        self.state.matched = (Some(variable), name, text);
-        if self.rules.use_of(Variable::MatchedVars) {
+        (self.state.matched, self.state.matched_number) = ((Some(variable), name, text), None);
+        if self.asks_matched() {
             let whole = self.matched_name();
             self.state.push(Variable::MatchedVars, whole, text);
         }
@@ -315,7 +340,7 @@ impl Run<'_> {
         if !rule.log && !refuses && self.state.added == 0 {
             return;
         }
-        let (variable, name, value) = self.state.matched;
+        let (variable, name, value) = self.last_match();
         let message = rule.message.as_ref().map_or(EMPTY, |template| self.expand(template));
         let data = rule.data.as_ref().map_or(EMPTY, |template| self.expand(template));
         let score = self.state.added;

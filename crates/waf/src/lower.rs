@@ -18,11 +18,11 @@ use crate::configuration::Configuration;
 use crate::operator::pattern::Pattern;
 use crate::operator::phrases::Phrases;
 use crate::prefilter;
-use crate::rule::{Choice, Node, Rule, Target};
+use crate::rule::{Choice, ColumnPlan, Node, Rule, Target};
 use crate::seclang::{self, Directive, LoadError};
 use crate::template::Template;
 use crate::transform::Transformation;
-use crate::variable::{Aspect, COUNT, Part, Variable};
+use crate::variable::{COUNT, Variable};
 use draft::{Draft, Entry};
 use std::collections::BTreeMap;
 
@@ -41,7 +41,8 @@ pub(crate) struct Lowering<'a> {
     /// Prefixes with their URIs of the rule that is being read (`xmlns`).
     pub namespaces: Vec<(String, String)>,
     nodes: Vec<Node>,
-    columns: Vec<((Variable, Aspect, Part), u32)>,
+    columns: Vec<ColumnPlan>,
+    groups: Vec<Box<[u16]>>,
     names: Vec<Box<str>>,
     name_numbers: BTreeMap<Box<str>, u16>,
     uses: [bool; COUNT],
@@ -115,6 +116,7 @@ impl<'a> Lowering<'a> {
             namespaces: Vec::new(),
             nodes: vec![Node { parent: 0, step: None, touches: Some(0), own: Some(0) }],
             columns: Vec::new(),
+            groups: Vec::new(),
             names: Vec::new(),
             name_numbers: BTreeMap::new(),
             uses: [false; COUNT],
@@ -217,14 +219,51 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// Numbers the column of a list after a chain of transformations.
-    pub fn column(&mut self, kept: (Variable, Aspect, Part), node: u32) -> Option<u16> {
-        let found = self.columns.iter().position(|known| *known == (kept, node));
+    /// The nodes on the way to a node, the root first.
+    pub fn way(&self, node: u32) -> Vec<u32> {
+        let mut way = vec![node];
+        while let Some(last) = way.last().copied().filter(|last| *last != 0) {
+            way.push(self.nodes.get(last as usize).map_or(0, |node| node.parent));
+        }
+        way.reverse();
+        way
+    }
+
+    /// Numbers a column.
+    pub fn column(&mut self, plan: ColumnPlan) -> Option<u16> {
+        let found = self.columns.iter().position(|known| *known == plan);
         let number = found.unwrap_or(self.columns.len());
         if found.is_none() {
-            self.columns.push((kept, node));
+            self.columns.push(plan);
         }
         u16::try_from(number).ok()
+    }
+
+    /// Numbers a group of columns.
+    pub fn group(&mut self, mut columns: Vec<u16>) -> Option<u16> {
+        columns.sort_unstable();
+        columns.dedup();
+        let found = self.groups.iter().position(|known| **known == *columns);
+        let number = found.unwrap_or(self.groups.len());
+        if found.is_none() {
+            self.groups.push(columns.into());
+        }
+        u16::try_from(number).ok()
+    }
+
+    /// Compiles a rule, and says whether it asks for the variable.
+    pub fn noting(
+        &mut self,
+        variable: Variable,
+        work: impl FnOnce(&mut Self) -> Result<Rule, LoadError>,
+    ) -> Result<(Rule, bool), LoadError> {
+        let before = self.uses.get_mut(variable as usize).map(std::mem::take).unwrap_or(false);
+        let rule = work(self)?;
+        let now = self.uses.get(variable as usize).copied().unwrap_or(true);
+        if let Some(used) = self.uses.get_mut(variable as usize) {
+            *used |= before;
+        }
+        Ok((rule, now))
     }
 
     /// The rules whose summary fits, as a set.
@@ -255,7 +294,8 @@ impl<'a> Lowering<'a> {
             rules,
             phases,
             nodes: self.nodes,
-            columns: self.columns.len(),
+            columns: self.columns,
+            groups: self.groups,
             patterns: self.patterns,
             phrases: self.phrases,
             paths: self.paths,

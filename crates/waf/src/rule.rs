@@ -36,6 +36,8 @@ pub(crate) struct Rule {
     pub revision: Box<str>,
     /// Position in its phase where evaluation goes on after a match (`skipAfter`, `skip`).
     pub skip_to: Option<u32>,
+    /// Whether it asks for `MATCHED_VARS` or `MATCHED_VARS_NAMES`.
+    pub asks_matched: bool,
     /// Where it stands.
     pub file: Box<str>,
     pub line: u32,
@@ -76,6 +78,8 @@ pub(crate) struct Link {
     pub exclusions: Vec<Exclusion>,
     /// Names the transformation node.
     pub node: u32,
+    /// When all targets have columns and a mismatch of all is no match: the number of their group.
+    pub group: Option<u16>,
     /// The operator, and whether a mismatch is the match.
     pub operator: Operator,
     pub negated: bool,
@@ -100,6 +104,19 @@ pub(crate) struct Target {
     pub count: bool,
     /// Number of the column that holds all its values after the link's transformations.
     pub column: Option<u16>,
+}
+
+/// Which values a column holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ColumnPlan {
+    /// The list its values are kept in, what of an entry counts, and which entries.
+    pub kept: (Variable, Aspect, Part),
+    /// Only members of this name, lower case.
+    pub name: Option<Box<str>>,
+    /// The chain of transformations.
+    pub node: u32,
+    /// The column of the same values before them.
+    pub base: Option<u16>,
 }
 
 /// Which members of a collection are meant.

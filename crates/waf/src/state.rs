@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub lists: Vec<Vec<Entry>>,
     /// How often each list was changed, from 1.
     revisions: Vec<u32>,
+    /// How often any list was changed that a column can be made of.
+    pub changes: u32,
     pub columns: Columns,
     /// How many of `ARGS` came from the query string.
     pub from_query: usize,
@@ -73,6 +75,8 @@ pub(crate) struct State {
     pub scratch: Vec<u8>,
     /// Last match: variable, name, value.
     pub matched: (Option<Variable>, TextId, TextId),
+    /// The last match was this number of a known name of `TX`; it is made a text when somebody asks.
+    pub matched_number: Option<(u16, i64)>,
     pub matches: Vec<Match>,
     pub interruption: Option<Interruption>,
     /// An `allow` that reaches beyond its phase.
@@ -95,14 +99,15 @@ pub(crate) struct State {
 impl State {
     /// Makes the state that of a new transaction.
     pub fn reset(&mut self, rules: &Rules, profile: &Profile, now: Timestamp) {
-        self.texts.clear(rules.nodes.len());
+        self.texts.clear();
         self.lists.resize_with(COUNT, Vec::new);
         for list in &mut self.lists {
             list.clear();
         }
         self.revisions.clear();
         self.revisions.resize(COUNT, 1);
-        self.columns.reset(rules.columns);
+        self.changes = 1;
+        self.columns.reset(rules.columns.len(), rules.groups.len());
         self.from_query = 0;
         self.tx.slots.clear();
         self.tx.slots.resize(rules.names.len(), Value::Unset);
@@ -129,7 +134,7 @@ impl State {
         empty(&mut self.response_body);
         self.request_body_seen = 0;
         self.content_type = EMPTY;
-        self.matched = (None, EMPTY, EMPTY);
+        (self.matched, self.matched_number) = ((None, EMPTY, EMPTY), None);
         self.matches.clear();
         self.interruption = None;
         (self.allowed_until, self.phase, self.position, self.rule) = (0, 0, 0, 0);
@@ -155,6 +160,9 @@ impl State {
     fn changes(&mut self, variable: Variable) {
         if let Some(revision) = self.revisions.get_mut(variable as usize) {
             *revision = revision.saturating_add(1);
+        }
+        if variable != Variable::MatchedVars {
+            self.changes = self.changes.saturating_add(1);
         }
     }
 
@@ -237,6 +245,19 @@ impl State {
                 self.tx.made.push((name, value));
             }
         }
+    }
+}
+
+impl State {
+    /// How many bytes the transaction holds.
+    pub fn size(&self) -> usize {
+        let lists: usize = self.lists.iter().map(|list| list.len() * size_of::<Entry>()).sum();
+        self.texts.size()
+            + lists
+            + self.columns.size()
+            + self.request_body.len()
+            + self.response_body.len()
+            + self.tx.slots.len() * size_of::<Value>()
     }
 }
 

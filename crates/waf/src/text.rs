@@ -22,8 +22,10 @@ pub(crate) struct Text {
     pub mask: Mask,
     /// Which literals of the prefilter it holds: a range of [`Texts::hits`].
     pub hits: Option<(u32, u32)>,
-    /// Where the results of its transformations are in [`Texts::blocks`]; 0: nowhere.
-    block: u32,
+    /// A text that differs only in the case of letters, and whose hits are therefore the same.
+    pub like: Option<TextId>,
+    /// The last column it was counted in.
+    pub column: u32,
     /// What libinjection said: 0 not asked, 1 benign, 2 attack; SQL in the low half, HTML in the high half.
     pub injection: u8,
 }
@@ -35,12 +37,10 @@ pub(crate) struct Texts {
     texts: Vec<Text>,
     /// Open addressing by hash: id + 1, 0 is free.
     table: Vec<u32>,
-    /// Numbers noted of texts: (text, kind + 1, number), open addressing; kind 0 is free.
+    /// Numbers noted of texts, such as the results of transformations by node: (text, kind + 1, number), open
+    /// addressing; kind 0 is free.
     memo: Vec<(u32, u32, u32)>,
     memo_filled: usize,
-    /// Results of transformations by text and node: id + 1, 0 is unknown.
-    blocks: Vec<u32>,
-    nodes: usize,
     /// Literal slots found, by the ranges that texts hold.
     pub hits: Vec<u16>,
 }
@@ -49,16 +49,19 @@ pub(crate) struct Texts {
 const PROBES: usize = 12;
 
 impl Texts {
-    /// Forgets all texts, keeps the memory up to a bound.
-    pub fn clear(&mut self, nodes: usize) {
+    /// Forgets all texts, keeps the memory up to a bound. Tables that were far too large for what they held shrink, so
+    /// that a small transaction does not pay for the large one before it.
+    pub fn clear(&mut self) {
         const KEEP: usize = 1 << 16;
-        if self.bytes.capacity() > KEEP * 4 || self.table.len() > KEEP || self.blocks.capacity() > KEEP {
+        if self.bytes.capacity() > KEEP * 4 || self.table.len() > KEEP || self.memo.len() > KEEP {
             *self = Self::default();
         }
-        self.nodes = nodes;
-        self.blocks.clear();
-        // Place 0 means nowhere.
-        self.blocks.push(0);
+        if self.table.len() > 2048 && self.texts.len() * 8 < self.table.len() {
+            self.table = Vec::new();
+        }
+        if self.memo.len() > 1024 && self.memo_filled * 8 < self.memo.len() {
+            self.memo = Vec::new();
+        }
         self.bytes.clear();
         self.texts.clear();
         self.hits.clear();
@@ -86,9 +89,13 @@ impl Texts {
         self.texts.get_mut(id.0 as usize)
     }
 
-    /// How many bytes all texts take.
+    /// How many bytes all this takes.
     pub fn size(&self) -> usize {
         self.bytes.len()
+            + self.texts.len() * size_of::<Text>()
+            + self.table.len() * size_of::<u32>()
+            + self.memo.len() * size_of::<(u32, u32, u32)>()
+            + self.hits.len() * size_of::<u16>()
     }
 
     /// Keeps a text.
@@ -137,30 +144,8 @@ impl Texts {
         self.keep(digits.get(at..).unwrap_or_default())
     }
 
-    /// What a transformation node made of a text, if it was made before.
-    #[inline]
-    pub fn transformed(&self, text: TextId, node: u32) -> Option<TextId> {
-        let block = self.texts.get(text.0 as usize).map_or(0, |text| text.block);
-        if block == 0 {
-            return None;
-        }
-        self.blocks.get(block as usize + node as usize)?.checked_sub(1).map(TextId)
-    }
-
-    /// Remembers what a transformation node made of a text.
-    pub fn note_transformed(&mut self, text: TextId, node: u32, result: TextId) {
-        let next = self.blocks.len();
-        let Some(held) = self.texts.get_mut(text.0 as usize) else { return };
-        if held.block == 0 {
-            held.block = next as u32;
-            self.blocks.resize(next + self.nodes, 0);
-        }
-        if let Some(place) = self.blocks.get_mut(held.block as usize + node as usize) {
-            *place = result.0 + 1;
-        }
-    }
-
     /// A number that was noted of a text under a kind.
+    #[inline]
     pub fn remembered(&self, text: TextId, node: u32) -> Option<TextId> {
         let mut at = memo_hash(text.0, node);
         while !self.memo.is_empty() {
@@ -222,7 +207,7 @@ impl Texts {
 
     fn enter(&mut self, start: u32, length: u32, mask: Mask, hash: u64) -> TextId {
         let id = TextId(self.texts.len() as u32);
-        self.texts.push(Text { start, length, mask, hits: None, block: 0, injection: 0 });
+        self.texts.push(Text { start, length, mask, hits: None, like: None, column: 0, injection: 0 });
         if self.texts.len() * 2 > self.table.len() {
             self.grow();
         } else {
@@ -278,7 +263,7 @@ mod tests {
     #[test]
     fn equal_texts_are_kept_once() {
         let mut texts = Texts::default();
-        texts.clear(10);
+        texts.clear();
         let ids: Vec<_> = (0..2000).map(|n: i64| texts.keep_number(n % 500 - 250)).collect();
         assert_eq!(ids[3], ids[503]);
         assert_eq!(texts.bytes(ids[0]), b"-250");

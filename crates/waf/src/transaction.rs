@@ -306,9 +306,14 @@ impl Transaction {
         audit::record(&self.waf.rules, state, &report, id, format)
     }
 
-    /// Bytes of text that the transaction holds.
+    /// Work done so far; a measure that no clock disturbs.
+    pub fn spent(&self) -> Fuel {
+        Fuel(self.state.as_ref().map_or(0, |state| state.spent))
+    }
+
+    /// Bytes that the transaction holds: bodies, texts, and what is known of them.
     pub fn memory(&self) -> usize {
-        self.state.as_ref().map_or(0, |state| state.texts.size() + state.request_body.len() + state.response_body.len())
+        self.state.as_ref().map_or(0, |state| state.size())
     }
 
     fn phase(&mut self, phase: u8, fuel: Fuel) -> Progress {

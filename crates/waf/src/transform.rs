@@ -7,7 +7,7 @@ mod decode;
 mod digest;
 pub(crate) mod shape;
 
-use crate::alphabet::{self, ANY, BLANK, DIGIT, HIGH, Mask, NUL, SPACE, UPPER};
+use crate::alphabet::{self, ANY, BLANK, HIGH, Mask, NUL, SPACE, UPPER};
 
 /// A transformation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,20 +89,21 @@ impl Transformation {
             T::Length | T::Md5 | T::Sha1 => return None,
             T::ParityEven | T::ParityOdd => ANY,
             T::ParityZero => HIGH,
-            T::CmdLine => of(b"\"'\\^,;/(") | white | UPPER,
+            // `/` and `(` only take away a space before them.
+            T::CmdLine => of(b"\"'\\^,;") | white | UPPER,
             T::CompressWhitespace | T::Trim | T::TrimLeft | T::TrimRight => white,
             T::RemoveWhitespace => white | HIGH,
             T::CssDecode | T::EscapeSeqDecode | T::JsDecode => of(b"\\"),
             T::HtmlEntityDecode => of(b"&"),
             T::Lowercase => UPPER,
             T::Uppercase | T::UrlEncode => ANY,
-            T::NormalizePath => of(b"./"),
-            T::NormalizePathWin => of(b"./\\"),
-            T::RemoveComments => of(b"/<-#"),
-            T::RemoveCommentsChar => of(b"/*<-#"),
-            T::ReplaceComments => of(b"/"),
+            // `.` alone has the kinds of separators, see `alphabet::of`.
+            T::NormalizePath => of(b"/"),
+            T::NormalizePathWin => of(b"/\\"),
+            T::RemoveComments | T::RemoveCommentsChar => of(b"*-#"),
+            T::ReplaceComments => of(b"*"),
             T::RemoveNulls | T::ReplaceNulls => NUL,
-            T::SqlHexDecode => DIGIT,
+            T::SqlHexDecode => of(b"x"),
             T::UrlDecode | T::UrlDecodeUni => of(b"%+"),
             T::Utf8ToUnicode => HIGH,
         })
@@ -125,8 +126,14 @@ impl Transformation {
             T::HtmlEntityDecode => decode::html(input, out),
             T::JsDecode => decode::javascript(input, out),
             T::Length => shape::number(input.len(), out),
-            T::Lowercase => out.extend(input.iter().map(u8::to_ascii_lowercase)),
-            T::Uppercase => out.extend(input.iter().map(u8::to_ascii_uppercase)),
+            T::Lowercase => {
+                out.extend_from_slice(input);
+                out.make_ascii_lowercase();
+            }
+            T::Uppercase => {
+                out.extend_from_slice(input);
+                out.make_ascii_uppercase();
+            }
             T::Md5 => out.extend_from_slice(&digest::md5(input)),
             T::Sha1 => out.extend_from_slice(&digest::sha1(input)),
             T::NormalizePath => shape::path(input, shape::Separator::Slash, out),
@@ -136,8 +143,8 @@ impl Transformation {
             T::ParityZero => out.extend(input.iter().map(|byte| byte & 0x7f)),
             T::RemoveComments => shape::remove_comments(input, out),
             T::RemoveCommentsChar => shape::remove_comment_marks(input, out),
-            T::RemoveNulls => out.extend(input.iter().filter(|byte| **byte != 0)),
-            T::RemoveWhitespace => out.extend(input.iter().filter(|byte| !shape::is_white_or_nbsp(**byte))),
+            T::RemoveNulls => shape::without(input, |byte| byte == 0, out),
+            T::RemoveWhitespace => shape::without(input, shape::is_white_or_nbsp, out),
             T::ReplaceComments => shape::replace_comments(input, out),
             T::ReplaceNulls => out.extend(input.iter().map(|byte| if *byte == 0 { b' ' } else { *byte })),
             T::SqlHexDecode => decode::sql_hex(input, out),

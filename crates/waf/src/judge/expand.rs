@@ -44,7 +44,7 @@ impl Run<'_> {
                 let value = self.state.slot(*slot);
                 self.state.text_of(value)
             }
-            (Variable::MatchedVar, _) => Some(self.state.matched.2),
+            (Variable::MatchedVar, _) => Some(self.last_match().2),
             (Variable::MatchedVarName, _) => Some(self.matched_name()),
             (Variable::HighestSeverity | Variable::Rule, key) => {
                 let name = if let Some(Key::Name(name)) = key { Some(&**name) } else { None };
@@ -82,7 +82,7 @@ impl Run<'_> {
 
     /// `MATCHED_VAR_NAME`: `ARGS:q`, or the variable alone when it has no members.
     pub(super) fn matched_name(&mut self) -> TextId {
-        let (variable, name, _) = self.state.matched;
+        let (variable, name, _) = self.last_match();
         let Some(variable) = variable else { return EMPTY };
         let mut draft = std::mem::take(&mut self.machine.buffer);
         draft.clear();

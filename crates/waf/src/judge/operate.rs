@@ -7,10 +7,10 @@ use crate::libinjection;
 use crate::operator::pattern::Pattern;
 use crate::operator::{self, Number, Operator, Relation, validate};
 use crate::prefilter::NONE;
-use crate::rule::Link;
+use crate::rule::{Link, Node};
 use crate::state::Value;
 use crate::text::TextId;
-use crate::transform::Change;
+use crate::transform::{Change, Transformation};
 use crate::variable::Variable;
 
 /// `injection` of a text: asked for SQL, is SQL injection, asked for HTML, is cross-site scripting.
@@ -21,30 +21,47 @@ const HTML_FOUND: u8 = 8;
 
 impl Run<'_> {
     /// What the chain of transformations makes of a text.
+    #[inline]
     pub(super) fn transformed(&mut self, text: TextId, node: u32) -> TextId {
         let Some(at) = self.rules.nodes.get(node as usize).copied().filter(|_| node != 0) else { return text };
         let mask = self.state.texts.text(text).map_or(0, |text| text.mask);
-        if at.touches.is_some_and(|touches| touches & mask == 0) {
+        if self.prefilters() && at.touches.is_some_and(|touches| touches & mask == 0) {
             return text;
         }
-        if let Some(known) = self.state.texts.transformed(text, node) {
+        self.step(text, node, at)
+    }
+
+    fn step(&mut self, text: TextId, node: u32, at: Node) -> TextId {
+        if let Some(known) = self.state.texts.remembered(text, node) {
             return known;
         }
         let before = self.transformed(text, at.parent);
         let mask = self.state.texts.text(before).map_or(0, |text| text.mask);
         let result = match at.step {
-            Some(step) if at.own.is_none_or(|touches| touches & mask != 0) => {
-                let bytes = self.state.texts.bytes(before);
-                self.state.spent += bytes.len() as u64 / 8 + 1;
-                match step.apply(bytes, &mut self.machine.buffer) {
-                    Change::Same => before,
-                    Change::Made => self.state.texts.keep(&self.machine.buffer),
-                }
+            Some(step) if !self.prefilters() || at.own.is_none_or(|touches| touches & mask != 0) => {
+                self.apply(step, before)
             }
             _ => before,
         };
-        self.state.texts.note_transformed(text, node, result);
+        self.state.texts.remember(text, node, result);
         result
+    }
+
+    fn apply(&mut self, step: Transformation, before: TextId) -> TextId {
+        let bytes = self.state.texts.bytes(before);
+        self.state.spent += bytes.len() as u64 / 8 + 1;
+        if step.apply(bytes, &mut self.machine.buffer) == Change::Same {
+            return before;
+        }
+        let only_case = bytes.eq_ignore_ascii_case(&self.machine.buffer);
+        let made = self.state.texts.keep(&self.machine.buffer);
+        if only_case && made != before {
+            let like = self.state.texts.text(before).and_then(|text| text.like).unwrap_or(before);
+            if let Some(text) = self.state.texts.text_mut(made).filter(|text| text.like.is_none() && like != made) {
+                text.like = Some(like);
+            }
+        }
+        made
     }
 
     /// Whether the operator holds of a text.
@@ -160,8 +177,13 @@ impl Run<'_> {
     /// Where the literal slots of a text are in the list of hits.
     pub(super) fn scanned(&mut self, id: TextId) -> (u32, u32) {
         let texts = &mut self.state.texts;
-        match texts.text(id).and_then(|text| text.hits) {
-            Some(range) => range,
+        let known = texts.text(id).map(|text| (text.hits, text.like));
+        if let Some((Some(range), _)) = known {
+            return range;
+        }
+        // Literals have no case. A text is like one that was kept before it, so this ends.
+        let range = match known.and_then(|(_, like)| like).filter(|like| *like < id) {
+            Some(like) => self.scanned(like),
             None => {
                 let mut hits = std::mem::take(&mut texts.hits);
                 let from = hits.len() as u32;
@@ -170,12 +192,13 @@ impl Run<'_> {
                 self.rules.prefilter.scan(bytes, &mut self.machine.seen, &mut hits);
                 let range = (from, hits.len() as u32);
                 texts.hits = hits;
-                if let Some(text) = texts.text_mut(id) {
-                    text.hits = Some(range);
-                }
                 range
             }
+        };
+        if let Some(text) = self.state.texts.text_mut(id) {
+            text.hits = Some(range);
         }
+        range
     }
 
     fn injection(&mut self, id: TextId, asked: u8, found: u8, ask: impl Fn(&[u8]) -> bool) -> bool {

@@ -290,7 +290,7 @@ fn merged(one: &Token, two: &Token) -> Option<Token> {
         return None;
     }
     let length = one.length + two.length + 1;
-    if length >= t::SIZE {
+    if length >= t::SIZE || !words::may_be(one.text().first().copied()?, length) {
         return None;
     }
     let mut phrase = [b' '; t::SIZE];

@@ -39,6 +39,19 @@ pub(super) struct Scanner<'a> {
 
 /// Ends a word.
 const WORD_END: &[u8] = b" []{}<>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r\"\xa0\0";
+static ENDS_WORD: [bool; 256] = members(WORD_END);
+
+#[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
+const fn members(set: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut index = 0;
+    while index < set.len() {
+        table[set[index] as usize] = true;
+        index += 1;
+    }
+    table
+}
+
 /// Ends the name of a variable.
 const VARIABLE_END: &[u8] = b" <>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r'`\"\0";
 
@@ -309,7 +322,8 @@ impl<'a> Scanner<'a> {
 
     fn word(&self, token: &mut Token) -> usize {
         let rest = self.rest(self.at);
-        let length = rest.iter().position(|byte| WORD_END.contains(byte)).unwrap_or(rest.len());
+        let ends = |byte: &u8| ENDS_WORD.get(usize::from(*byte)).copied().unwrap_or(true);
+        let length = rest.iter().position(ends).unwrap_or(rest.len());
         let word = rest.get(..length).unwrap_or_default();
         token.assign(token::BAREWORD, word);
         // `SELECT.1` and SELECT`column` are a keyword and something else.

@@ -64,8 +64,8 @@ impl Token {
         let length = if text.len() < SIZE { text.len() } else { SIZE - 1 };
         self.kind = kind;
         self.length = length;
-        for (place, byte) in self.text.iter_mut().zip(text.iter().take(length)) {
-            *place = *byte;
+        if let (Some(place), Some(text)) = (self.text.get_mut(..length), text.get(..length)) {
+            place.copy_from_slice(text);
         }
     }
 

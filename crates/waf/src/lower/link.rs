@@ -4,7 +4,7 @@ use super::draft::{Draft, LinkDraft};
 use super::{Lowering, effect};
 use crate::judge::column::has_column;
 use crate::operator::{self, Operator};
-use crate::rule::{Choice, Disruptive, Exclusion, Link, Reach, Rule, Target};
+use crate::rule::{Choice, ColumnPlan, Disruptive, Exclusion, Link, Reach, Rule, Target};
 use crate::seclang::LoadError;
 use crate::seclang::action::Act;
 use crate::seclang::target::{self as syntax, Item, Sign};
@@ -14,6 +14,11 @@ use crate::variable::{REJECTED, Variable};
 
 /// Compiles a rule with its chain.
 pub(super) fn rule(lowering: &mut Lowering<'_>, draft: &Draft) -> Result<Rule, LoadError> {
+    let (rule, asks_matched) = lowering.noting(Variable::MatchedVars, |lowering| compiled(lowering, draft))?;
+    Ok(Rule { asks_matched, ..rule })
+}
+
+fn compiled(lowering: &mut Lowering<'_>, draft: &Draft) -> Result<Rule, LoadError> {
     let head = draft.head().ok_or_else(|| LoadError::whole("", "a rule without a link"))?;
     let mut rule = Rule {
         id: draft.id,
@@ -30,6 +35,7 @@ pub(super) fn rule(lowering: &mut Lowering<'_>, draft: &Draft) -> Result<Rule, L
         version: "".into(),
         revision: "".into(),
         skip_to: None,
+        asks_matched: true,
         file: head.directive.source.file.as_str().into(),
         line: head.directive.source.line(),
     };
@@ -112,6 +118,7 @@ fn link(lowering: &mut Lowering<'_>, draft: &Draft, link: &LinkDraft) -> Result<
         targets: Vec::new(),
         exclusions: Vec::new(),
         node: 0,
+        group: None,
         operator: Operator::Always,
         negated: false,
         multi_match: false,
@@ -142,21 +149,52 @@ fn link(lowering: &mut Lowering<'_>, draft: &Draft, link: &LinkDraft) -> Result<
         })?);
     }
     compiled.node = lowering.node(&chain);
-    let multi = link.acts.iter().any(|act| act.name == "multimatch");
-    for target in &mut compiled.targets {
-        let whole = matches!(target.choice, Choice::All) && !target.count && has_column(target.kept.0);
-        if whole && !multi && !compiled.negated {
-            target.column = lowering.column(target.kept, compiled.node);
-        }
+    compiled.multi_match = link.acts.iter().any(|act| act.name == "multimatch");
+    if !compiled.negated {
+        columns(lowering, &mut compiled);
     }
     for act in &link.acts {
         match act.name.as_str() {
             "capture" => compiled.capture = true,
-            "multimatch" => compiled.multi_match = true,
+            "multimatch" => {}
             _ => compiled.effects.extend(effect::read(lowering, link, argument(link), act)?),
         }
     }
     Ok(compiled)
+}
+
+/// Numbers the columns of a link's targets, and their group when all have one.
+fn columns(lowering: &mut Lowering<'_>, link: &mut Link) {
+    // `multiMatch` asks after each step: then a value may match in any of the columns of the way there.
+    let nodes = if link.multi_match { lowering.way(link.node) } else { vec![link.node] };
+    let mut numbers = Some(Vec::new());
+    for target in &mut link.targets {
+        let name = match &target.choice {
+            Choice::All => Some(None),
+            Choice::Name(Key::Name(name)) => Some(Some(name.clone())),
+            Choice::Name(Key::Slot(_)) | Choice::Pattern { .. } => None,
+        };
+        let Some(name) = name.filter(|_| !target.count && has_column(target.kept.0)) else {
+            numbers = None;
+            continue;
+        };
+        let plan = ColumnPlan { kept: target.kept, name, node: 0, base: None };
+        let base = lowering.column(plan.clone());
+        for node in &nodes {
+            let number = match node {
+                0 => base,
+                node => lowering.column(ColumnPlan { node: *node, base, ..plan.clone() }),
+            };
+            if !link.multi_match {
+                target.column = number;
+            }
+            numbers = numbers.zip(number).map(|(mut all, number)| {
+                all.push(number);
+                all
+            });
+        }
+    }
+    link.group = numbers.filter(|numbers| !numbers.is_empty()).and_then(|numbers| lowering.group(numbers));
 }
 
 /// A target; the error has its offset.

@@ -10,6 +10,14 @@ pub(crate) const fn is_white_or_nbsp(byte: u8) -> bool {
     is_white(byte) || byte == 0xa0 || byte == 0xc2
 }
 
+/// Copies what lies between the bytes that are taken away, piece by piece.
+pub(crate) fn without(input: &[u8], gone: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
+    out.reserve(input.len());
+    for piece in input.split(|byte| gone(*byte)) {
+        out.extend_from_slice(piece);
+    }
+}
+
 pub(crate) fn compress_white(input: &[u8], out: &mut Vec<u8>) {
     let mut white = false;
     for byte in input {
@@ -25,6 +33,7 @@ pub(crate) fn compress_white(input: &[u8], out: &mut Vec<u8>) {
 
 /// What a shell would see: quotes and escapes gone, separators folded to one space, none before `/` and `(`.
 pub(crate) fn command_line(input: &[u8], out: &mut Vec<u8>) {
+    out.reserve(input.len());
     let mut space = false;
     for byte in input {
         match byte {

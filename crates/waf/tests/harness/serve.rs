@@ -137,7 +137,8 @@ pub fn held(waf: &Arc<Waf>, profile: &Arc<Profile>, head: &Head<'_>) -> usize {
     judged(waf, profile, head).memory()
 }
 
-fn judged(waf: &Arc<Waf>, profile: &Arc<Profile>, head: &Head<'_>) -> Transaction {
+/// Judges such a request; the transaction, to ask it what that took.
+pub fn judged(waf: &Arc<Waf>, profile: &Arc<Profile>, head: &Head<'_>) -> Transaction {
     let mut tx = waf.begin(profile, Timestamp(1_795_449_852_222));
     let client = SocketAddr::from(([127, 0, 0, 1], 40_000));
     let request = RequestHead {
