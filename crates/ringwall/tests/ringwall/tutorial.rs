@@ -30,7 +30,12 @@ fn the_tutorial_is_true() {
     for (command, wanted) in steps(&text) {
         commands += 1;
         let mut shell = Command::new("sh");
-        shell.args(["-c", &command]).current_dir(root()).env("STATE", &folder).env("PATH", &path);
+        shell
+            .args(["-c", &command])
+            .current_dir(root())
+            .env("STATE", &folder)
+            .env("PATH", &path)
+            .env("RINGWALL_CRS", "none");
         let output = shell.output().unwrap();
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let mut rest = said.as_str();
