@@ -91,8 +91,10 @@ const BEYOND: &str = "\n## Beyond ModSecurity\n
 
 ## Signs of programs
 
-They are added up to `TX:ringwall_bot_score`, which rules may read; `TX:ringwall_bot_signs` names them, and
-`TX:ringwall_bot_crawler` a crawler whose address is one of its networks: then no sign counts. No sign refuses by itself.
+`ringwall_waf::bot` adds them up; after `Transaction::bots` rules read the sum as `TX:ringwall_bot_score`, the names as
+`TX:ringwall_bot_signs`, and as `TX:ringwall_bot_crawler` a crawler whose address is one of its networks: then no sign
+counts. No sign refuses by itself. The page does not ask for them yet, nor for what an OpenAPI document declares
+(`ringwall_waf::openapi`): both are engines that stand alone.
 
 | sign | points | why |
 |---|---|---|
