@@ -3,8 +3,11 @@
 //! In: foreign bytes. Out: [`JwkSet`]. Never: a private part (it is not read), more than [`MAX_KEYS`] keys.
 //! Keys that cannot be used here — encryption keys, unknown types — are left out, as RFC 7517 section 5 asks.
 
+mod proved;
+
 use crate::key::{BadSignature, Curve, Key, Material};
 use crate::{Algorithm, Token, encoding};
+use proved::Proved;
 use serde_json::{Map, Value};
 
 /// Longer sets are refused.
@@ -18,6 +21,7 @@ pub const MAX_TRIES: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub struct JwkSet {
     keys: Vec<Key>,
+    proved: Proved,
 }
 
 /// Why bytes are not a key set.
@@ -52,12 +56,12 @@ impl JwkSet {
             return Err(BadKeySet::TooMany);
         }
         let keys: Vec<Key> = listed.iter().filter_map(Value::as_object).filter_map(key).collect();
-        if keys.is_empty() { Err(BadKeySet::NoValidKeys) } else { Ok(Self { keys }) }
+        if keys.is_empty() { Err(BadKeySet::NoValidKeys) } else { Ok(Self::of(keys)) }
     }
 
     /// A set of keys at hand.
-    pub const fn of(keys: Vec<Key>) -> Self {
-        Self { keys }
+    pub fn of(keys: Vec<Key>) -> Self {
+        Self { keys, proved: Proved::default() }
     }
 
     /// Its keys.
@@ -71,16 +75,22 @@ impl JwkSet {
     }
 
     /// Checks a token's signature: with the key it names (or keys without a name), or, when it names none, with every
-    /// key that fits its algorithm, [`MAX_TRIES`] at most.
+    /// key that fits its algorithm, [`MAX_TRIES`] at most. A token whose signature this set found good before is not
+    /// calculated again.
     ///
     /// # Errors
     /// [`BadSignature::NoKey`] when no key fits, [`BadSignature::Mismatch`] when none of them made the signature.
     pub fn verify(&self, token: &Token) -> Result<(), BadSignature> {
         let named = |key: &&Key| key.kid.is_none() || token.kid().is_none() || key.kid.as_deref() == token.kid();
+        let hash = Proved::hash(token);
+        if hash.as_ref().is_some_and(|hash| self.proved.holds(hash)) {
+            return Ok(());
+        }
         let mut verdict = Err(BadSignature::NoKey);
         for key in self.keys.iter().filter(named).filter(|key| key.fits(token.algorithm())).take(MAX_TRIES) {
             verdict = key.verify(token);
             if verdict.is_ok() {
+                hash.into_iter().for_each(|hash| self.proved.enter(hash));
                 break;
             }
         }
