@@ -7,7 +7,7 @@
 mod forwarded;
 mod target;
 
-pub use crate::plugin::rate_limiting::{limit_fields, limited};
+pub use crate::plugin::rate_limiting::{limit_fields, limited, tolerate};
 pub use target::{Target, Tls, balance};
 
 use crate::plugin::{self, Outcome, PluginIndex};

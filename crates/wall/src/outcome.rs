@@ -84,6 +84,8 @@ pub struct Refused {
     pub details: Arc<str>,
     /// Changes to the reply's fields, in order.
     pub response_edits: Vec<FieldEdit>,
+    /// Hold the answer back so long: a fault on purpose, or a limit that slows down.
+    pub delay: Option<Millis>,
     /// Who is calling, as far as it was verified.
     pub caller: Caller,
     /// Names for events.

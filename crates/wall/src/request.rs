@@ -8,13 +8,14 @@ use crate::apply::{apply, retarget};
 use crate::outcome::{Admitted, Hop, Kind, Labels, Outcome, Refused};
 use crate::outside::Outside;
 use ringwall_gateway::Gateway;
+use ringwall_gateway::plugin::rate_limiting::OnFailure;
 use ringwall_manifest::World;
 use ringwall_mesh::route::{At, RouteChoice, Selection};
 use ringwall_model::{
     Call, Caller, Decision, FieldEdit, Judgement, Layer, Listener, Millis, Peer, PeerTls, Reason, Reply, Role, Step,
     Trace, WorkloadId,
 };
-use ringwall_shield::judge as shield;
+use ringwall_shield::{Cause, Exceeded, judge as shield};
 use ringwall_token::{Facts, Known};
 use std::sync::Arc;
 
@@ -280,10 +281,18 @@ impl<'a> Page<'a> {
         let Through { gateway, selected, .. } = through;
         let random = outside.random();
         let judged = ask(outside, |known| ringwall_gateway::judge::request(gateway, &selected, call, known, random));
-        let verdict = judged.await.ok_or_else(|| self.unanswered(Layer::Gateway))?;
+        let mut verdict = judged.await.ok_or_else(|| self.unanswered(Layer::Gateway))?;
         self.labels.gateway_route = Some(verdict.route.clone());
         self.labels.gateway_service.clone_from(&verdict.service);
-        let limited = match outside.take(&verdict.judgement.takes) {
+        let taken = loop {
+            match outside.take(&verdict.judgement.takes) {
+                // A store that cannot count is no limit that is used up: `fault_tolerant` says what follows.
+                Err(Exceeded { cause: Cause::StoreFull, index, .. })
+                    if ringwall_gateway::judge::tolerate(gateway, &mut verdict, index) == OnFailure::Pass => {}
+                taken => break taken,
+            }
+        };
+        let limited = match taken {
             Ok(spent) => {
                 self.response_edits.extend(ringwall_gateway::judge::limit_fields(gateway, &verdict, &spent));
                 None
@@ -396,6 +405,7 @@ impl<'a> Page<'a> {
             flag: end.flag,
             details: end.details,
             response_edits: self.response_edits,
+            delay: self.delay,
             caller: self.caller,
             labels: self.labels,
             trace: self.trace,

@@ -135,6 +135,24 @@ pub fn limited(gateway: &Gateway, verdict: &Verdict, index: usize, spent: &Spent
     reply::with(refusal, "ratelimit-reset", spent.reset.max(1).to_string())
 }
 
+/// Takes out of a verdict the limit whose take number `index` cannot be counted, when its plugin lets such calls pass.
+/// Says whether it did; then the rest of the takes is to be committed again.
+pub fn tolerate(gateway: &Gateway, verdict: &mut Verdict, index: usize) -> OnFailure {
+    let its = |limit: &Limit| (limit.first..limit.first + limit.count).contains(&index);
+    let Some(place) = verdict.limits.iter().position(its) else { return OnFailure::Refuse };
+    let limit = verdict.limits.get(place).copied();
+    let Some(limit) = limit.filter(|it| config_of(gateway, it).is_some_and(|it| it.on_failure == OnFailure::Pass))
+    else {
+        return OnFailure::Refuse;
+    };
+    verdict.limits.remove(place);
+    verdict.judgement.takes.drain(limit.first..limit.first + limit.count);
+    for later in verdict.limits.iter_mut().filter(|later| later.first > limit.first) {
+        later.first -= limit.count;
+    }
+    OnFailure::Pass
+}
+
 /// The response fields that tell what is left; `spent` are the answers to the verdict's takes, in their order.
 pub fn limit_fields(gateway: &Gateway, verdict: &Verdict, spent: &[Spent]) -> Vec<FieldEdit> {
     let mut edits = Vec::new();

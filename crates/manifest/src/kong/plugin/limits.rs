@@ -47,18 +47,17 @@ pub fn plain(at: Cursor<'_>, lowering: &Lowering<'_, '_>) -> RateLimiting {
     }
     policy(at, lowering);
     let tolerant = at.get("fault_tolerant");
-    let on_failure = match flag(tolerant, Flag::On) {
-        Flag::On if lowering.compatibility() == Compatibility::Kong => OnFailure::Pass,
-        _ => OnFailure::Refuse,
-    };
+    // Kong's default is to let calls pass; here that must be written, or Kong's ways asked for.
+    let default = if lowering.compatibility() == Compatibility::Kong { Flag::On } else { Flag::Off };
+    let on_failure = if flag(tolerant, default).is_on() { OnFailure::Pass } else { OnFailure::Refuse };
     if tolerant.flag() == Some(true) {
-        let title = "`fault_tolerant`: in Kong calls pass uncounted when the store fails";
+        let title = "`fault_tolerant`: calls pass uncounted when the store fails";
         tell(
             tolerant,
             code::LIMIT_TOLERANT,
             Severity::Note,
             title,
-            "counters here are in memory; a full store refuses",
+            "counters here are in memory, and fail only when they are full; write `fault_tolerant: false` to refuse then",
         );
     }
     RateLimiting {
