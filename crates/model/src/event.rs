@@ -2,6 +2,8 @@
 
 use crate::{CallId, Layer, Millis, Reason, Role, SpiffeId, Timestamp, Version};
 use bytes::Bytes;
+use std::any::Any;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -107,6 +109,18 @@ pub struct Exchange {
     pub gateway: Option<(Arc<str>, Arc<str>)>,
     /// What every layer said, in order.
     pub trace: crate::Trace,
+    /// The World that decided: it names the rules above, also when another one is in force by now.
+    pub decided: Option<Decided>,
+}
+
+/// A World, as the shell knows it that made it.
+#[derive(Clone)]
+pub struct Decided(pub Arc<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Decided {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Decided")
+    }
 }
 
 /// A connection without HTTP: TCP, TLS passthrough, or one that failed.

@@ -1,6 +1,7 @@
 //! SPIFFE identities (SPIFFE-ID specification, sections 2.1 to 2.4) with Istio's reading of the path.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A SPIFFE ID that was checked when it was made.
 ///
@@ -8,7 +9,7 @@ use std::fmt;
 /// segment is of `[a-zA-Z0-9.-_]` and is neither empty nor `.` nor `..`; at most 2048 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpiffeId {
-    uri: Box<str>,
+    uri: Arc<str>,
     domain_end: usize,
 }
 

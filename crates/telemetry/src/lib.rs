@@ -13,6 +13,7 @@ pub mod record;
 pub mod redact;
 pub mod ring;
 pub mod span;
+mod tally;
 mod telemetry;
 pub mod writer;
 

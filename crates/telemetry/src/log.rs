@@ -7,7 +7,7 @@ mod operator;
 
 use operator::{Operator, Value};
 use ringwall_model::{Exchange, Role};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::redact;
 use crate::telemetry::Names;
@@ -19,16 +19,18 @@ pub struct Format(Shape);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
     Text(Vec<Piece>),
-    Json(Node),
+    Json(Vec<Part>),
 }
 
+/// A part of a line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
-    Object(Vec<(String, Node)>),
-    List(Vec<Node>),
-    Pieces(Vec<Piece>),
-    /// A number or a boolean that stands in the format.
-    Constant(Json),
+enum Part {
+    /// Keys, punctuation and constants.
+    Literal(String),
+    /// One operator alone: it keeps its type.
+    Typed(Piece),
+    /// A string of several pieces.
+    Joined(Vec<Piece>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +63,9 @@ impl Format {
     /// Compiles a JSON format: an object whose strings are format strings.
     pub fn json(format: &Json) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
-        let node = node(format, &mut problems);
-        (Self(Shape::Json(node)), problems)
+        let mut parts = Vec::new();
+        flatten(format, &mut parts, &mut problems);
+        (Self(Shape::Json(parts)), problems)
     }
 
     /// Compiles what `accessLogEncoding: JSON` and `accessLogFormat` give: the text of a JSON object.
@@ -73,21 +76,14 @@ impl Format {
         }
     }
 
-    /// One line, with its end.
-    pub fn render(&self, exchange: &Exchange, names: &Names<'_>) -> String {
+    /// Appends one line, with its end.
+    pub fn render(&self, exchange: &Exchange, names: &Names<'_>, line: &mut String) {
         match &self.0 {
-            Shape::Text(pieces) => {
-                let mut line = joined(pieces, exchange, names, "-");
-                if !line.ends_with('\n') {
-                    line.push('\n');
-                }
-                line
-            }
-            Shape::Json(node) => {
-                let mut line = value(node, exchange, names).to_string();
-                line.push('\n');
-                line
-            }
+            Shape::Text(pieces) => pieces.iter().for_each(|piece| piece.write(exchange, names, line)),
+            Shape::Json(parts) => parts.iter().for_each(|part| part.write(exchange, names, line)),
+        }
+        if !line.ends_with('\n') {
+            line.push('\n');
         }
     }
 }
@@ -151,54 +147,88 @@ fn piece(command: &str, problems: &mut Vec<String>) -> Piece {
     Piece::Operator { operator, longest }
 }
 
-fn node(format: &Json, problems: &mut Vec<String>) -> Node {
+/// Makes parts of a JSON format; literals that follow one another become one.
+fn flatten(format: &Json, parts: &mut Vec<Part>, problems: &mut Vec<String>) {
     match format {
         Json::Object(object) => {
-            Node::Object(object.iter().map(|(key, format)| (key.clone(), node(format, problems))).collect())
+            literal(parts, "{");
+            for (nth, (key, format)) in object.iter().enumerate() {
+                let comma = if nth == 0 { "" } else { "," };
+                literal(parts, &format!("{comma}{}:", Json::from(key.as_str())));
+                flatten(format, parts, problems);
+            }
+            literal(parts, "}");
         }
-        Json::Array(list) => Node::List(list.iter().map(|format| node(format, problems)).collect()),
-        Json::String(format) => Node::Pieces(pieces(format, problems)),
-        other => Node::Constant(other.clone()),
+        Json::Array(list) => {
+            literal(parts, "[");
+            for (nth, format) in list.iter().enumerate() {
+                literal(parts, if nth == 0 { "" } else { "," });
+                flatten(format, parts, problems);
+            }
+            literal(parts, "]");
+        }
+        Json::String(format) => {
+            let mut pieces = pieces(format, problems);
+            match pieces.pop() {
+                Some(piece @ Piece::Operator { .. }) if pieces.is_empty() => parts.push(Part::Typed(piece)),
+                last => {
+                    pieces.extend(last);
+                    parts.push(Part::Joined(pieces));
+                }
+            }
+        }
+        other => literal(parts, &other.to_string()),
     }
 }
 
-fn value(node: &Node, exchange: &Exchange, names: &Names<'_>) -> Json {
-    match node {
-        Node::Object(fields) => {
-            let each = fields.iter().map(|(key, node)| (key.clone(), value(node, exchange, names)));
-            Json::Object(each.collect::<Map<_, _>>())
-        }
-        Node::List(nodes) => Json::Array(nodes.iter().map(|node| value(node, exchange, names)).collect()),
-        // One operator alone keeps its type.
-        Node::Pieces(pieces) => match pieces.as_slice() {
-            [Piece::Operator { operator, longest }] => match operator.value(exchange, names) {
-                Value::Absent => Json::Null,
-                Value::Number(number) => number.into(),
-                Value::Text(text) => shortened(&text, *longest).into(),
+fn literal(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Literal(before)) => before.push_str(text),
+        _ => parts.push(Part::Literal(text.into())),
+    }
+}
+
+impl Part {
+    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut String) {
+        match self {
+            Self::Literal(text) => line.push_str(text),
+            Self::Typed(Piece::Operator { operator, longest }) => match operator.value(exchange, names) {
+                Value::Absent => line.push_str("null"),
+                Value::Number(number) => Value::Number(number).write(None, line),
+                value => quoted(line, |line| value.write(*longest, line)),
             },
-            pieces => joined(pieces, exchange, names, "-").into(),
-        },
-        Node::Constant(value) => value.clone(),
+            Self::Typed(piece) => quoted(line, |line| piece.write(exchange, names, line)),
+            Self::Joined(pieces) => {
+                quoted(line, |line| pieces.iter().for_each(|piece| piece.write(exchange, names, line)));
+            }
+        }
     }
 }
 
-fn joined(pieces: &[Piece], exchange: &Exchange, names: &Names<'_>, absent: &str) -> String {
-    let mut line = String::with_capacity(512);
-    for piece in pieces {
-        match piece {
-            Piece::Literal(text) => line.push_str(text),
-            Piece::Operator { operator, longest } => match operator.value(exchange, names) {
-                Value::Absent => line.push_str(absent),
-                Value::Number(number) => line.push_str(&number.to_string()),
-                Value::Text(text) => line.push_str(shortened(&text, *longest)),
+impl Piece {
+    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut String) {
+        match self {
+            Self::Literal(text) => line.push_str(text),
+            Self::Operator { operator, longest } => match operator.value(exchange, names) {
+                Value::Absent => line.push('-'),
+                value => value.write(*longest, line),
             },
         }
     }
-    line
 }
 
-fn shortened(text: &str, longest: Option<usize>) -> &str {
-    longest.and_then(|longest| text.get(..text.floor_char_boundary(longest))).unwrap_or(text)
+/// What is written, as a JSON string.
+fn quoted(line: &mut String, write: impl FnOnce(&mut String)) {
+    line.push('"');
+    let start = line.len();
+    write(line);
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if line.bytes().skip(start).all(plain) {
+        return line.push('"');
+    }
+    let raw = line.split_off(start);
+    line.pop();
+    line.push_str(&Json::from(raw).to_string());
 }
 
 /// One connection without HTTP as a line of JSON: the flow log.

@@ -4,7 +4,7 @@
 //! rules and dashboards written for those work unchanged.
 
 pub mod family;
-mod shard;
+pub(crate) mod shard;
 
 use family::{ALL, Id};
 use shard::{Shard, Value, family};
@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 16;
 
@@ -89,7 +89,12 @@ impl Metrics {
     /// Adds to a counter or a gauge, or observes a value. `labels` are the values in the family's order.
     pub fn add(&self, id: Id, labels: &[&str], amount: f64) {
         debug_assert_eq!(labels.len(), family(id).labels.len(), "{}", family(id).name);
-        self.shards[shard_of_thread()].lock().unwrap_or_else(PoisonError::into_inner).add(id, labels, amount);
+        self.shard().add(id, labels, amount);
+    }
+
+    /// This thread's share.
+    pub(crate) fn shard(&self) -> MutexGuard<'_, Shard> {
+        self.shards[shard_of_thread()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Replaces all series of a family of gauges.

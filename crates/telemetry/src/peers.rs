@@ -61,6 +61,16 @@ pub fn ends(told: &Told<'_>, names: &Names<'_>) -> Ends {
     }
 }
 
+/// The labels that requests and connections share, in the order of the family.
+pub fn labels<'a>(ends: &'a Ends, protocol: &'a str, flags: &'a str) -> Vec<&'a str> {
+    let mut labels = vec![ends.reporter];
+    labels.extend(ends.source.iter().map(String::as_str));
+    labels.extend(ends.destination.iter().map(String::as_str));
+    labels.extend(ends.service.iter().map(String::as_str));
+    labels.extend([ends.security, ends.security, protocol, flags]);
+    labels
+}
+
 /// The rule of a reason, as a label: bounded by the number of rules.
 pub fn rule(reason: Reason, names: &Names<'_>) -> String {
     match reason {

@@ -36,13 +36,41 @@ pub fn is_credential(name: &str) -> bool {
     WORDS.iter().any(|word| name.contains(word))
 }
 
+/// What may be written of a field's values; its name decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing.
+    Nothing,
+    /// All but credentials in the query of the target that it holds.
+    Target,
+    /// All.
+    All,
+}
+
+impl Shown {
+    /// Of a field of that name.
+    pub fn of(name: &str) -> Self {
+        const TARGETS: [&str; 6] =
+            ["referer", "location", "content-location", "x-envoy-original-path", "x-original-url", "link"];
+        if is_credential(name) {
+            return Self::Nothing;
+        }
+        if TARGETS.iter().any(|known| name.eq_ignore_ascii_case(known)) { Self::Target } else { Self::All }
+    }
+
+    /// A value as it may be written.
+    pub fn value(self, value: &[u8]) -> Cow<'_, str> {
+        match self {
+            Self::Nothing => Cow::Borrowed(REDACTED),
+            Self::Target => target(value),
+            Self::All => text(value),
+        }
+    }
+}
+
 /// A field's value as it may be written.
 pub fn field<'a>(name: &str, value: &'a [u8]) -> Cow<'a, str> {
-    if is_credential(name) {
-        return Cow::Borrowed(REDACTED);
-    }
-    let holds_target = ["referer", "location", "content-location", "x-envoy-original-path", "x-original-url", "link"];
-    if holds_target.iter().any(|known| name.eq_ignore_ascii_case(known)) { target(value) } else { text(value) }
+    Shown::of(name).value(value)
 }
 
 /// A target or a URL as it may be written: values of query parameters that are credentials, and user information, are
@@ -65,7 +93,9 @@ pub fn target(target: &[u8]) -> Cow<'_, str> {
 
 /// Bytes as text in which no control character is left, so that one event stays one line.
 pub fn text(value: &[u8]) -> Cow<'_, str> {
+    let plain = value.iter().all(|byte| (b' '..=b'~').contains(byte));
     match std::str::from_utf8(value) {
+        Ok(text) if plain => Cow::Borrowed(text),
         Ok(text) if !text.chars().any(char::is_control) => Cow::Borrowed(text),
         _ => {
             let escape = |c: char| if c.is_control() { format!("\\x{:02x}", u32::from(c)) } else { c.into() };

@@ -3,12 +3,14 @@
 use crate::log::{self, Format};
 use crate::metrics::family::Id;
 use crate::metrics::{Certificate, Level, Metrics};
-use crate::peers::{self, Ends, Told};
+use crate::peers::{self, Told, labels};
 use crate::ring::{self, Ring};
 use crate::span::{self, Sampling};
+use crate::tally;
 use crate::writer::{Log, Rate, Sinks, Writer};
 use ringwall_model::{Connection, Event, Exchange, Inventory, Layer, Role, RuleBook, Timestamp, UpstreamChange};
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -17,12 +19,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 /// Calls that passed and were answered well, of which a record is kept in a second; every other call has its record as
 /// long as the logs' own rate allows. A flood of good calls must not push the refusals out of the ring.
 const GOOD_RECORDS: u32 = 100;
+/// Bytes of a line's memory that a thread keeps for the next one.
+const LONG_LINE: usize = 4096;
 /// Spans that may wait to be fetched.
 const MOST_SPANS: usize = 4096;
 
 /// The names of the World that decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
+    /// Its number: what was found with the names of one World does not hold for another.
+    pub generation: u64,
     /// Its rules.
     pub rules: &'a RuleBook,
     /// Its workloads and services.
@@ -144,7 +150,7 @@ impl Telemetry {
     }
 
     fn exchange(&self, exchange: &Exchange, names: &Names<'_>) {
-        self.count_exchange(exchange, names);
+        tally::count(&mut self.metrics.shard(), exchange, names);
         let logs = Arc::clone(&self.logs.read().unwrap_or_else(PoisonError::into_inner));
         for access in &logs.access {
             let wanted = match &access.which {
@@ -152,7 +158,7 @@ impl Telemetry {
                 Which::Only(workloads) => workloads.contains(&exchange.workload),
             };
             if wanted {
-                self.write(Log::Access, &access.format.render(exchange, names), exchange.started);
+                self.access(&access.format, exchange, names);
             }
         }
         if self.decisions.is_some() && self.is_recorded(exchange) {
@@ -166,66 +172,20 @@ impl Telemetry {
         }
     }
 
+    /// Renders into a line that the thread keeps.
+    fn access(&self, format: &Format, exchange: &Exchange, names: &Names<'_>) {
+        thread_local!(static LINE: RefCell<String> = const { RefCell::new(String::new()) });
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            format.render(exchange, names, line);
+            self.write(Log::Access, line, exchange.started);
+            line.shrink_to(LONG_LINE);
+        });
+    }
+
     fn is_recorded(&self, exchange: &Exchange) -> bool {
         let good = exchange.refused.is_none() && exchange.flags == "-" && exchange.status < 400;
         !good || self.good.has_room(exchange.started.seconds())
-    }
-
-    fn count_exchange(&self, exchange: &Exchange, names: &Names<'_>) {
-        let code = exchange.status.to_string();
-        self.metrics.add(Id::Answers, &[exchange.role.as_str(), &code], 1.0);
-        for step in exchange.trace.steps() {
-            let rule = peers::rule(step.because, names);
-            let verdict = crate::record::verdict(step.passed);
-            self.metrics.add(Id::Decisions, &[step.layer.as_str(), &rule, verdict], 1.0);
-        }
-        let told = Told {
-            role: exchange.role,
-            workload: &exchange.workload,
-            peer: exchange.peer_identity.as_ref(),
-            cluster: &exchange.cluster,
-        };
-        let ends = peers::ends(&told, names);
-        // A call is counted where it was answered: before the workload that was called. Only one that never came there,
-        // or that left the mesh, is counted where it came from.
-        let lost = exchange.upstream.is_none() && !exchange.cluster.is_empty();
-        if exchange.role == Role::Inbound || lost || ends.external {
-            self.count_request(exchange, &ends, &code);
-        }
-        if exchange.role != Role::Inbound && exchange.upstream.is_some() {
-            self.metrics.add(Id::UpstreamRequests, &[&exchange.cluster], 1.0);
-            let class = (exchange.status / 100).to_string();
-            self.metrics.add(Id::UpstreamClass, &[&exchange.cluster, &class], 1.0);
-        }
-        if let Some((service, consumer)) = &exchange.gateway {
-            self.count_gateway(exchange, service, consumer, &code);
-        }
-    }
-
-    fn count_request(&self, exchange: &Exchange, ends: &Ends, code: &str) {
-        let grpc =
-            exchange.request_fields.first("content-type").is_some_and(|kind| kind.starts_with(b"application/grpc"));
-        let status = exchange.response_fields.first("grpc-status").filter(|_| grpc);
-        let status = status.and_then(|status| std::str::from_utf8(status).ok()).unwrap_or_default();
-        let mut labels = labels(ends, if grpc { "grpc" } else { "http" }, exchange.flags);
-        labels.extend([code, status]);
-        self.metrics.add(Id::Requests, &labels, 1.0);
-        self.metrics.add(Id::RequestMillis, &labels, exchange.duration.0 as f64);
-        self.metrics.add(Id::RequestBytes, &labels, exchange.received as f64);
-        self.metrics.add(Id::ResponseBytes, &labels, exchange.sent as f64);
-    }
-
-    fn count_gateway(&self, exchange: &Exchange, service: &str, consumer: &str, code: &str) {
-        let (route, workspace) = (&*exchange.route, "default");
-        let source = if exchange.upstream.is_some() { "service" } else { "exit" };
-        self.metrics.add(Id::KongRequests, &[service, route, code, source, workspace, consumer], 1.0);
-        self.metrics.add(Id::KongRequestMillis, &[service, route, workspace], exchange.duration.0 as f64);
-        if let Some(time) = exchange.upstream_time {
-            self.metrics.add(Id::KongUpstreamMillis, &[service, route, workspace], time.0 as f64);
-        }
-        for (direction, bytes) in [("ingress", exchange.received), ("egress", exchange.sent)] {
-            self.metrics.add(Id::KongBytes, &[service, route, direction, workspace, consumer], bytes as f64);
-        }
     }
 
     fn connection(&self, connection: &Connection, names: &Names<'_>) {
@@ -295,16 +255,6 @@ impl Telemetry {
             self.metrics.add(Id::Dropped, &[log.as_str()], 1.0);
         }
     }
-}
-
-/// The labels that requests and connections share, in the order of the family.
-fn labels<'a>(ends: &'a Ends, protocol: &'a str, flags: &'a str) -> Vec<&'a str> {
-    let mut labels = vec![ends.reporter];
-    labels.extend(ends.source.iter().map(String::as_str));
-    labels.extend(ends.destination.iter().map(String::as_str));
-    labels.extend(ends.service.iter().map(String::as_str));
-    labels.extend([ends.security, ends.security, protocol, flags]);
-    labels
 }
 
 #[cfg(test)]

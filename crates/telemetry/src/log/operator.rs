@@ -2,8 +2,11 @@
 
 use crate::redact;
 use crate::telemetry::Names;
-use ringwall_model::{Exchange, Fields};
+use ringwall_model::{CallId, Exchange, Fields, Timestamp};
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
 /// What an operator stands for in one exchange.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,6 +14,62 @@ pub enum Value<'a> {
     Absent,
     Number(u64),
     Text(Cow<'a, str>),
+    Time(Timestamp),
+    Address(SocketAddr),
+    Host(IpAddr),
+    Id(CallId),
+}
+
+impl Value<'_> {
+    /// Appends it, cut after so many bytes.
+    pub fn write(&self, longest: Option<usize>, out: &mut String) {
+        let start = out.len();
+        // Writing to a string does not fail.
+        let _ = match self {
+            Self::Absent => Ok(()),
+            Self::Number(number) => write!(out, "{number}"),
+            Self::Text(text) => out.write_str(text),
+            Self::Time(time) => {
+                write_time(*time, out);
+                Ok(())
+            }
+            Self::Address(address) => write!(out, "{address}"),
+            Self::Host(host) => write!(out, "{host}"),
+            Self::Id(id) => write!(out, "{id}"),
+        };
+        if let Some(longest) = longest {
+            out.truncate(out.floor_char_boundary(start.saturating_add(longest)));
+        }
+    }
+}
+
+/// As RFC 3339; all but the milliseconds is made once a second on each thread.
+fn write_time(time: Timestamp, out: &mut String) {
+    thread_local!(static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) });
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != time.seconds() {
+            (*second, *text) = (time.seconds(), time.rfc3339());
+            text.truncate("2026-11-23T16:04:12.".len());
+        }
+        out.push_str(text);
+    });
+    let millis = time.0 % 1000;
+    out.extend([millis / 100, millis / 10 % 10, millis % 10].map(|digit| char::from(b'0' + digit as u8)));
+    out.push('Z');
+}
+
+/// Name of a field, in lower case, and what may be written of its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    text: String,
+    shown: redact::Shown,
+}
+
+impl Name {
+    fn read(name: &str) -> Self {
+        let text = name.to_ascii_lowercase();
+        Self { shown: redact::Shown::of(&text), text }
+    }
 }
 
 /// One operator, with its arguments.
@@ -19,9 +78,9 @@ pub enum Operator {
     /// Not known, or known to say nothing here.
     Absent,
     StartTime,
-    /// `REQ(first?second)`: names in lower case.
-    Request(String, Option<String>),
-    Response(String, Option<String>),
+    /// `REQ(first?second)`.
+    Request(Name, Option<Name>),
+    Response(Name, Option<Name>),
     Protocol,
     ResponseCode,
     ResponseFlags,
@@ -51,7 +110,7 @@ impl Operator {
     pub fn read(name: &str, argument: &str) -> Self {
         let names = || {
             let (first, second) = argument.split_once('?').map_or((argument, None), |(a, b)| (a, Some(b)));
-            (first.to_ascii_lowercase(), second.map(str::to_ascii_lowercase))
+            (Name::read(first), second.map(Name::read))
         };
         match name {
             "START_TIME" => Self::StartTime,
@@ -89,14 +148,12 @@ impl Operator {
 
     /// Its value in one exchange.
     pub fn value<'a>(&self, exchange: &'a Exchange, names: &Names<'_>) -> Value<'a> {
-        let address = |address: Option<std::net::SocketAddr>| {
-            address.map_or(Value::Absent, |address| Value::Text(address.to_string().into()))
-        };
+        let address = |address: Option<SocketAddr>| address.map_or(Value::Absent, Value::Address);
         match self {
             Self::Absent => Value::Absent,
-            Self::StartTime => Value::Text(exchange.started.rfc3339().into()),
-            Self::Request(first, second) => either(first, second.as_deref(), |name| request(name, exchange)),
-            Self::Response(first, second) => either(first, second.as_deref(), |name| response(name, exchange)),
+            Self::StartTime => Value::Time(exchange.started),
+            Self::Request(first, second) => either(first, second.as_ref(), |name| request(name, exchange)),
+            Self::Response(first, second) => either(first, second.as_ref(), |name| response(name, exchange)),
             Self::Protocol => Value::Text(exchange.version.as_str().into()),
             Self::ResponseCode => Value::Number(exchange.status.into()),
             Self::ResponseFlags => Value::Text(exchange.flags.into()),
@@ -115,14 +172,14 @@ impl Operator {
                 let port = if exchange.client == exchange.peer.ip() { exchange.peer.port() } else { 0 };
                 address(Some((exchange.client, port).into()))
             }
-            Self::DownstreamRemoteAddressWithoutPort => Value::Text(exchange.client.to_string().into()),
+            Self::DownstreamRemoteAddressWithoutPort => Value::Host(exchange.client),
             Self::DownstreamDirectRemoteAddress => address(Some(exchange.peer)),
             Self::DownstreamPeerUriSan => {
                 exchange.peer_identity.as_ref().map_or(Value::Absent, |id| Value::Text(id.as_str().into()))
             }
             Self::RequestedServerName => exchange.server_name.as_deref().map_or(Value::Absent, present),
             Self::RouteName => present(&exchange.route),
-            Self::StreamId => Value::Text(exchange.id.to_string().into()),
+            Self::StreamId => Value::Id(exchange.id),
             Self::Rule => {
                 crate::peers::refusal(exchange.refused, names).map_or(Value::Absent, |rule| Value::Text(rule.into()))
             }
@@ -134,34 +191,33 @@ fn present(text: &str) -> Value<'_> {
     if text.is_empty() { Value::Absent } else { Value::Text(redact::text(text.as_bytes())) }
 }
 
-fn either<'a>(first: &str, second: Option<&str>, value: impl Fn(&str) -> Value<'a>) -> Value<'a> {
+fn either<'a>(first: &Name, second: Option<&Name>, value: impl Fn(&Name) -> Value<'a>) -> Value<'a> {
     match (value(first), second) {
         (Value::Absent, Some(second)) => value(second),
         (found, _) => found,
     }
 }
 
-fn request<'a>(name: &str, exchange: &'a Exchange) -> Value<'a> {
-    match name {
+fn request<'a>(name: &Name, exchange: &'a Exchange) -> Value<'a> {
+    match name.text.as_str() {
         ":method" => Value::Text(redact::text(&exchange.method)),
         ":path" => Value::Text(redact::target(&exchange.target)),
         ":authority" | "host" => Value::Text(redact::text(&exchange.authority)),
         ":scheme" => Value::Text(if exchange.server_name.is_some() { "https" } else { "http" }.into()),
-        "x-request-id" => named(name, &exchange.request_fields)
-            .map_or_else(|| Value::Text(exchange.id.to_string().into()), Value::Text),
-        name => named(name, &exchange.request_fields).map_or(Value::Absent, Value::Text),
+        "x-request-id" => named(name, &exchange.request_fields).unwrap_or(Value::Id(exchange.id)),
+        _ => named(name, &exchange.request_fields).unwrap_or(Value::Absent),
     }
 }
 
-fn response<'a>(name: &str, exchange: &'a Exchange) -> Value<'a> {
-    match (name, exchange.upstream_time) {
+fn response<'a>(name: &Name, exchange: &'a Exchange) -> Value<'a> {
+    match (name.text.as_str(), exchange.upstream_time) {
         // A string in Envoy's JSON, because it is a field's value.
         ("x-envoy-upstream-service-time", Some(time)) => Value::Text(time.0.to_string().into()),
         (":status", _) => Value::Text(exchange.status.to_string().into()),
-        (name, _) => named(name, &exchange.response_fields).map_or(Value::Absent, Value::Text),
+        _ => named(name, &exchange.response_fields).unwrap_or(Value::Absent),
     }
 }
 
-fn named<'a>(name: &str, fields: &'a Fields) -> Option<Cow<'a, str>> {
-    fields.first(name).map(|value| redact::field(name, value))
+fn named<'a>(name: &Name, fields: &'a Fields) -> Option<Value<'a>> {
+    fields.first(&name.text).map(|value| Value::Text(name.shown.value(value)))
 }

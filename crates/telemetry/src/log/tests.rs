@@ -5,7 +5,9 @@ use ringwall_model::{Exchange, Role, RuleBook};
 use serde_json::{Value, json};
 
 fn render(format: &Format, exchange: &Exchange) -> String {
-    format.render(exchange, &Names { rules: &RuleBook::default(), inventory: &inventory() })
+    let mut line = String::new();
+    format.render(exchange, &Names { generation: 1, rules: &RuleBook::default(), inventory: &inventory() }, &mut line);
+    line
 }
 
 #[track_caller]
@@ -40,14 +42,17 @@ fn json_keeps_the_type_of_an_operator_that_stands_alone() {
         "time": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
         "none": "%RESP(X-NONE)%",
         "both": "%RESPONSE_CODE% %RESP(X-NONE)%",
-        "deep": { "flags": ["%RESPONSE_FLAGS%"] },
+        "deep": { "flags": ["%RESPONSE_FLAGS%", "%PROTOCOL%"] },
+        "empty": "",
         "constant": 7,
+        "quote \"": "\\%ROUTE_NAME%\"",
     });
     let (format, problems) = Format::json(&format);
     assert!(problems.is_empty());
     let line: Value = serde_json::from_str(&render(&format, &exchange(Role::Edge))).unwrap();
     let want = json!({
-        "code": 200, "time": "9", "none": null, "both": "200 -", "deep": { "flags": ["-"] }, "constant": 7
+        "code": 200, "time": "9", "none": null, "both": "200 -", "deep": { "flags": ["-", "HTTP/1.1"] }, "empty": "",
+        "constant": 7, "quote \"": "\\bff\"",
     });
     assert_eq!(line, want);
 }

@@ -2,6 +2,7 @@
 
 use super::Kind;
 use super::family::{FAMILIES, Family, Id};
+use crate::tally::Tallies;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
@@ -14,10 +15,17 @@ const LONGEST_VALUE: usize = 256;
 /// Series by family and labels.
 #[derive(Debug, Default)]
 pub struct Shard {
+    series: Vec<Series>,
     /// By a hash of family and labels; entries with the same hash stand side by side.
-    series: HashMap<u64, Vec<Series>, BuildHasherDefault<DefaultHasher>>,
+    known: HashMap<u64, Vec<Number>, BuildHasherDefault<DefaultHasher>>,
     counts: HashMap<Id, usize>,
+    /// What exchanges that are alike add, found once.
+    pub tallies: Tallies,
 }
+
+/// Where a series stands in its shard; it stays there as long as the shard lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number(usize);
 
 /// One series.
 #[derive(Clone, Debug)]
@@ -73,27 +81,41 @@ impl Value {
 impl Shard {
     /// Adds to the series of these labels; no memory is taken when it is known already.
     pub fn add(&mut self, id: Id, labels: &[&str], amount: f64) {
-        let family = family(id);
-        let hash = self.series.hasher().hash_one((id, labels));
-        let known = self.series.get_mut(&hash).into_iter().flatten();
-        if let Some(series) = known.into_iter().find(|series| series.id == id && same(&series.labels, labels)) {
-            series.value.add(amount, family.kind);
-            return;
+        let number = self.number(id, labels);
+        self.add_to(number, amount);
+    }
+
+    /// Adds to a series.
+    pub fn add_to(&mut self, number: Number, amount: f64) {
+        if let Some(series) = self.series.get_mut(number.0) {
+            series.value.add(amount, family(series.id).kind);
+        }
+    }
+
+    /// The series of these labels; it begins at nothing when it is new.
+    pub fn number(&mut self, id: Id, labels: &[&str]) -> Number {
+        let hash = self.known.hasher().hash_one((id, labels));
+        let is_it = |number: &&Number| {
+            self.series.get(number.0).is_some_and(|series| series.id == id && same(&series.labels, labels))
+        };
+        if let Some(number) = self.known.get(&hash).into_iter().flatten().find(is_it) {
+            return *number;
         }
         let count = self.counts.entry(id).or_default();
         if *count >= MOST_SERIES && labels.first() != Some(&OVERFLOW) {
             let overflow = vec![OVERFLOW; labels.len()];
-            return self.add(id, &overflow, amount);
+            return self.number(id, &overflow);
         }
         *count += 1;
-        let mut value = Value::of(family.kind);
-        value.add(amount, family.kind);
         let labels = labels.iter().map(|label| Box::from(bounded(label))).collect();
-        self.series.entry(hash).or_default().push(Series { id, labels, value });
+        let number = Number(self.series.len());
+        self.series.push(Series { id, labels, value: Value::of(family(id).kind) });
+        self.known.entry(hash).or_default().push(number);
+        number
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Series> {
-        self.series.values().flatten()
+        self.series.iter()
     }
 }
 

@@ -108,6 +108,7 @@ pub fn exchange(role: Role) -> Exchange {
         upstream_time: Some(Millis(9)),
         gateway: None,
         trace: Trace::default(),
+        decided: None,
     }
 }
 
@@ -130,7 +131,7 @@ fn room(lines_per_second: u32) -> Room {
 }
 
 fn tell(room: &Room, rules: &RuleBook, event: Event) {
-    room.telemetry.tell(&event, &Names { rules, inventory: &inventory() });
+    room.telemetry.tell(&event, &Names { generation: 1, rules, inventory: &inventory() });
 }
 
 #[test]

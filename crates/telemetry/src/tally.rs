@@ -1,0 +1,295 @@
+//! What one exchange adds to the metrics.
+//!
+//! Which series those are depends on a few things only: listener, route, upstream, status, what the layers said. So it is
+//! found once for all exchanges that are alike, by looking into the inventory and making some hundred labels, and after
+//! that an exchange costs one look-up and a few additions.
+//! In: an exchange and the names of the World that decided. Out: additions to this thread's series. Bounded: what is
+//! known is forgotten when it is too much, or when the World changes; the series stay.
+
+use crate::metrics::family::Id;
+use crate::metrics::shard::{Number, Shard};
+use crate::peers::{self, Ends, Told};
+use crate::telemetry::Names;
+use ringwall_model::trace::Entry;
+use ringwall_model::{Exchange, Role, SpiffeId};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+
+/// Kinds of exchanges that a thread remembers.
+const MOST_KINDS: usize = 4096;
+
+/// What is known of exchanges that were alike.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    /// The World that gave the names.
+    generation: u64,
+    /// Keyed, because some of what is hashed (a consumer, a host outside the mesh) is a client's choice.
+    hasher: RandomState,
+    kinds: HashMap<u64, Vec<(Kind, Arc<[(Number, Amount)]>)>>,
+    count: usize,
+}
+
+/// What decides which series an exchange adds to.
+#[derive(Debug)]
+struct Kind {
+    role: Role,
+    status: u16,
+    flags: &'static str,
+    workload: Arc<str>,
+    peer: Option<SpiffeId>,
+    cluster: Arc<str>,
+    route: Arc<str>,
+    gateway: Option<(Arc<str>, Arc<str>)>,
+    protocol: Protocol,
+    reached: Reached,
+    steps: Box<[Entry]>,
+}
+
+/// What was spoken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Protocol {
+    Http,
+    /// gRPC, with the status that the answer's fields gave.
+    Grpc(Box<str>),
+}
+
+/// How far a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Reached {
+    /// No upstream.
+    Nothing,
+    /// An upstream, which did not answer.
+    Upstream,
+    /// An upstream, which answered.
+    Answer,
+}
+
+/// How much of an exchange a series gets.
+#[derive(Clone, Copy, Debug)]
+enum Amount {
+    One,
+    Duration,
+    UpstreamTime,
+    Received,
+    Sent,
+}
+
+/// Adds an exchange to a thread's series.
+pub fn count(shard: &mut Shard, exchange: &Exchange, names: &Names<'_>) {
+    let protocol = Protocol::of(exchange);
+    let known = shard.tallies.find(exchange, &protocol, names.generation);
+    let additions = known.unwrap_or_else(|hash| {
+        let additions: Arc<[_]> = Making { shard, exchange, names, made: Vec::new() }.all(&protocol).into();
+        shard.tallies.keep(hash, Kind::of(exchange, protocol), additions.clone());
+        additions
+    });
+    for (number, amount) in &*additions {
+        shard.add_to(*number, amount.of(exchange));
+    }
+}
+
+impl Tallies {
+    /// What exchanges like this one add; else the hash to keep it under.
+    fn find(
+        &mut self,
+        exchange: &Exchange,
+        protocol: &Protocol,
+        generation: u64,
+    ) -> Result<Arc<[(Number, Amount)]>, u64> {
+        if self.generation != generation {
+            self.kinds.clear();
+            (self.generation, self.count) = (generation, 0);
+        }
+        let mut hasher = self.hasher.build_hasher();
+        parts(exchange).hash(&mut hasher);
+        protocol.hash(&mut hasher);
+        exchange.trace.steps().iter().for_each(|step| (step.layer, step.passed, step.because).hash(&mut hasher));
+        let hash = hasher.finish();
+        let same = self.kinds.get(&hash).into_iter().flatten().find(|(kind, _)| kind.is_of(exchange, protocol));
+        same.map(|(_, additions)| additions.clone()).ok_or(hash)
+    }
+
+    fn keep(&mut self, hash: u64, kind: Kind, additions: Arc<[(Number, Amount)]>) {
+        if self.count >= MOST_KINDS {
+            self.kinds.clear();
+            self.count = 0;
+        }
+        self.count += 1;
+        self.kinds.entry(hash).or_default().push((kind, additions));
+    }
+}
+
+type Parts<'a> = (
+    Role,
+    u16,
+    &'static str,
+    &'a str,
+    Option<&'a SpiffeId>,
+    &'a str,
+    &'a str,
+    Option<&'a (Arc<str>, Arc<str>)>,
+    Reached,
+);
+
+fn parts(exchange: &Exchange) -> Parts<'_> {
+    (
+        exchange.role,
+        exchange.status,
+        exchange.flags,
+        &exchange.workload,
+        exchange.peer_identity.as_ref(),
+        &exchange.cluster,
+        &exchange.route,
+        exchange.gateway.as_ref(),
+        Reached::of(exchange),
+    )
+}
+
+impl Kind {
+    fn of(exchange: &Exchange, protocol: Protocol) -> Self {
+        Self {
+            role: exchange.role,
+            status: exchange.status,
+            flags: exchange.flags,
+            workload: exchange.workload.clone(),
+            peer: exchange.peer_identity.clone(),
+            cluster: exchange.cluster.clone(),
+            route: exchange.route.clone(),
+            gateway: exchange.gateway.clone(),
+            protocol,
+            reached: Reached::of(exchange),
+            steps: exchange.trace.steps().into(),
+        }
+    }
+
+    fn is_of(&self, exchange: &Exchange, protocol: &Protocol) -> bool {
+        let own: Parts<'_> = (
+            self.role,
+            self.status,
+            self.flags,
+            &self.workload,
+            self.peer.as_ref(),
+            &self.cluster,
+            &self.route,
+            self.gateway.as_ref(),
+            self.reached,
+        );
+        own == parts(exchange) && self.protocol == *protocol && *self.steps == *exchange.trace.steps()
+    }
+}
+
+impl Protocol {
+    fn of(exchange: &Exchange) -> Self {
+        let kind = exchange.request_fields.first("content-type").or(exchange.response_fields.first("content-type"));
+        if !kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+            return Self::Http;
+        }
+        let status = exchange.response_fields.first("grpc-status");
+        Self::Grpc(status.and_then(|status| std::str::from_utf8(status).ok()).unwrap_or_default().into())
+    }
+
+    fn labels(&self) -> (&'static str, &str) {
+        match self {
+            Self::Http => ("http", ""),
+            Self::Grpc(status) => ("grpc", status),
+        }
+    }
+}
+
+impl Reached {
+    const fn of(exchange: &Exchange) -> Self {
+        match (exchange.upstream, exchange.upstream_time) {
+            (None, _) => Self::Nothing,
+            (Some(_), None) => Self::Upstream,
+            (Some(_), Some(_)) => Self::Answer,
+        }
+    }
+}
+
+impl Amount {
+    #[expect(clippy::cast_precision_loss, reason = "counts of bytes and milliseconds are far below 2 to the 53rd")]
+    const fn of(self, exchange: &Exchange) -> f64 {
+        match (self, exchange.upstream_time) {
+            (Self::One, _) => 1.0,
+            (Self::Duration, _) => exchange.duration.0 as f64,
+            (Self::UpstreamTime, Some(time)) => time.0 as f64,
+            (Self::UpstreamTime, None) => 0.0,
+            (Self::Received, _) => exchange.received as f64,
+            (Self::Sent, _) => exchange.sent as f64,
+        }
+    }
+}
+
+/// Finds the series of one kind of exchange.
+struct Making<'a> {
+    shard: &'a mut Shard,
+    exchange: &'a Exchange,
+    names: &'a Names<'a>,
+    made: Vec<(Number, Amount)>,
+}
+
+impl Making<'_> {
+    fn all(mut self, protocol: &Protocol) -> Vec<(Number, Amount)> {
+        let exchange = self.exchange;
+        let code = exchange.status.to_string();
+        self.one(Id::Answers, &[exchange.role.as_str(), &code]);
+        for step in exchange.trace.steps() {
+            let rule = peers::rule(step.because, self.names);
+            self.one(Id::Decisions, &[step.layer.as_str(), &rule, crate::record::verdict(step.passed)]);
+        }
+        let told = Told {
+            role: exchange.role,
+            workload: &exchange.workload,
+            peer: exchange.peer_identity.as_ref(),
+            cluster: &exchange.cluster,
+        };
+        let ends = peers::ends(&told, self.names);
+        // A call is counted where it was answered: before the workload that was called. Only one that never came there,
+        // or that left the mesh, is counted where it came from.
+        let lost = exchange.upstream.is_none() && !exchange.cluster.is_empty();
+        if exchange.role == Role::Inbound || lost || ends.external {
+            self.request(&ends, &code, protocol);
+        }
+        if exchange.role != Role::Inbound && exchange.upstream.is_some() {
+            self.one(Id::UpstreamRequests, &[&exchange.cluster]);
+            let class = (exchange.status / 100).to_string();
+            self.one(Id::UpstreamClass, &[&exchange.cluster, &class]);
+        }
+        if let Some((service, consumer)) = &exchange.gateway {
+            self.gateway(service, consumer, &code);
+        }
+        self.made
+    }
+
+    fn one(&mut self, id: Id, labels: &[&str]) {
+        self.amount(id, labels, Amount::One);
+    }
+
+    fn amount(&mut self, id: Id, labels: &[&str], amount: Amount) {
+        self.made.push((self.shard.number(id, labels), amount));
+    }
+
+    fn request(&mut self, ends: &Ends, code: &str, protocol: &Protocol) {
+        let (protocol, status) = protocol.labels();
+        let mut labels = peers::labels(ends, protocol, self.exchange.flags);
+        labels.extend([code, status]);
+        self.one(Id::Requests, &labels);
+        self.amount(Id::RequestMillis, &labels, Amount::Duration);
+        self.amount(Id::RequestBytes, &labels, Amount::Received);
+        self.amount(Id::ResponseBytes, &labels, Amount::Sent);
+    }
+
+    fn gateway(&mut self, service: &str, consumer: &str, code: &str) {
+        let (route, workspace) = (&*self.exchange.route, "default");
+        let source = if self.exchange.upstream.is_some() { "service" } else { "exit" };
+        self.one(Id::KongRequests, &[service, route, code, source, workspace, consumer]);
+        self.amount(Id::KongRequestMillis, &[service, route, workspace], Amount::Duration);
+        if self.exchange.upstream_time.is_some() {
+            self.amount(Id::KongUpstreamMillis, &[service, route, workspace], Amount::UpstreamTime);
+        }
+        for (direction, bytes) in [("ingress", Amount::Received), ("egress", Amount::Sent)] {
+            self.amount(Id::KongBytes, &[service, route, direction, workspace, consumer], bytes);
+        }
+    }
+}
