@@ -14,7 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 mod request;
 
-pub use request::{KeyKind, Request, Role, Usage};
+pub use request::{FreshKey, KeyKind, Request, Role, Usage};
 
 /// A certificate authority with its keys.
 #[derive(Debug)]
@@ -212,14 +212,14 @@ impl Authority {
         self.sign(&params, key, validity)
     }
 
-    /// Issues a certificate for names, such as the one of a Gateway, with a new key.
+    /// Issues a certificate for names, such as the one of a Gateway, for a new key of the kind that was asked for.
     ///
     /// # Errors
     /// [`PkiError::Name`] for a name outside the constraints, [`PkiError::Nameless`] without any.
-    pub fn issue_names(&self, request: &Request, now: Timestamp) -> Result<Issued, PkiError> {
+    pub fn issue_names(&self, request: &Request, key: FreshKey, now: Timestamp) -> Result<Issued, PkiError> {
         request.admitted_by(&self.constraints)?;
         let validity = self.within(Validity::backdated(now, request.lifetime), now)?;
-        let key = request.key.generate()?;
+        let key = key.of_kind(request.key)?;
         let mut params = request.params(validity)?;
         params.use_authority_key_identifier_extension = true;
         self.sign(&params, key, validity)
@@ -245,10 +245,10 @@ impl Authority {
 ///
 /// # Errors
 /// [`PkiError::Nameless`] without any name, or when the crypto library fails.
-pub fn self_signed(request: &Request, now: Timestamp) -> Result<Issued, PkiError> {
+pub fn self_signed(request: &Request, key: FreshKey, now: Timestamp) -> Result<Issued, PkiError> {
     request.admitted_by(&Constraints::Unconstrained)?;
     let validity = Validity::from_now(now, request.lifetime);
-    let key = request.key.generate()?;
+    let key = key.of_kind(request.key)?;
     let params = request.params(validity)?;
     let certificate = params.self_signed(&key)?;
     Ok(issued(&params, certificate.der().clone(), None, &key, validity))

@@ -42,7 +42,7 @@ pub enum Role {
 }
 
 /// Kind of a private key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyKind {
     /// ECDSA on P-256.
     #[default]
@@ -61,8 +61,40 @@ pub enum KeyKind {
     Rsa4096,
 }
 
+/// A key that nothing was signed for yet. To make one of RSA takes a tenth of a second, so a shell makes it ahead.
+#[derive(Debug)]
+pub struct FreshKey {
+    kind: KeyKind,
+    pair: KeyPair,
+}
+
+impl FreshKey {
+    /// Its kind.
+    pub const fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// The pair, if it is of that kind.
+    pub(super) fn of_kind(self, kind: KeyKind) -> Result<KeyPair, PkiError> {
+        if self.kind == kind { Ok(self.pair) } else { kind.pair() }
+    }
+}
+
 impl KeyKind {
-    pub(super) fn generate(self) -> Result<KeyPair, PkiError> {
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// What the crypto library says.
+    pub fn generate(self) -> Result<FreshKey, PkiError> {
+        Ok(FreshKey { kind: self, pair: self.pair()? })
+    }
+
+    /// Whether a key of that kind takes long to make.
+    pub const fn is_slow(self) -> bool {
+        matches!(self, Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096)
+    }
+
+    fn pair(self) -> Result<KeyPair, PkiError> {
         let rsa = |size| KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, size);
         Ok(match self {
             Self::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),

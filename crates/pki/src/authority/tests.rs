@@ -5,6 +5,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 const NOW: Timestamp = Timestamp(1_795_449_852_222);
 
+fn fresh(request: &Request) -> super::FreshKey {
+    request.key.generate().unwrap()
+}
+
 fn mesh() -> Authority {
     Authority::generate("cluster.local", Constraints::mesh("cluster.local"), NOW).unwrap()
 }
@@ -120,7 +124,7 @@ fn a_leaf_ends_before_its_issuer() {
 fn names_stay_within_the_constraints() {
     #[track_caller]
     fn check(request: Request, want: Option<&str>) {
-        let got = mesh().issue_names(&request, NOW).err().map(|error| error.to_string());
+        let got = mesh().issue_names(&request, fresh(&request), NOW).err().map(|error| error.to_string());
         assert_eq!(got, want.map(|name| format!("`{name}` is not a name that this authority may sign")));
     }
     check(names(&["a.cluster.local", "*.b.cluster.local", "cluster.local"]), None);
@@ -130,18 +134,19 @@ fn names_stay_within_the_constraints() {
     check(Request { common_name: Some("bank.example".into()), ..names(&["cluster.local"]) }, Some("bank.example"));
     let spiffe = "SPIFFE://cluster.local/ns/a/sa/admin";
     check(Request { uris: vec![spiffe.into()], ..names(&["cluster.local"]) }, Some(spiffe));
-    assert!(matches!(mesh().issue_names(&names(&[]), NOW), Err(PkiError::Nameless)));
+    assert!(matches!(mesh().issue_names(&names(&[]), fresh(&names(&[])), NOW), Err(PkiError::Nameless)));
 }
 
 #[test]
 fn a_ca_issuer_signs_with_the_pair_of_its_secret() {
-    let ca = self_signed(&Request { role: Role::Authority, ..names(&["ca.example"]) }, NOW).unwrap();
+    let request = Request { role: Role::Authority, ..names(&["ca.example"]) };
+    let ca = self_signed(&request, fresh(&request), NOW).unwrap();
     let (certificate, key) = (pem("CERTIFICATE", &ca.chain[0]), pem("PRIVATE KEY", ca.key.secret_der()));
     let authority = Authority::of_secret(&certificate, &key, NOW).unwrap();
-    let issued = authority.issue_names(&names(&["api.example"]), NOW).unwrap();
+    let issued = authority.issue_names(&names(&["api.example"]), fresh(&names(&["api.example"])), NOW).unwrap();
     assert_eq!(issued.chain.len(), 1, "the root is not sent");
     assert!(crate::verify::is_signed_by(&issued.chain[0], &ca.chain[0]));
-    let leaf = self_signed(&names(&["leaf.example"]), NOW).unwrap();
+    let leaf = self_signed(&names(&["leaf.example"]), fresh(&names(&["leaf.example"])), NOW).unwrap();
     let (certificate, key) = (pem("CERTIFICATE", &leaf.chain[0]), pem("PRIVATE KEY", leaf.key.secret_der()));
     assert!(matches!(Authority::of_secret(&certificate, &key, NOW), Err(PkiError::Mismatch("tls.crt"))));
 }
@@ -149,7 +154,7 @@ fn a_ca_issuer_signs_with_the_pair_of_its_secret() {
 #[test]
 fn every_kind_of_key_can_be_asked_for() {
     for key in [KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Ed25519, KeyKind::Rsa2048] {
-        let issued = self_signed(&Request { key, ..names(&["a.example"]) }, NOW);
+        let issued = self_signed(&Request { key, ..names(&["a.example"]) }, key.generate().unwrap(), NOW);
         assert!(issued.is_ok(), "{key:?}: {:?}", issued.err());
     }
 }
