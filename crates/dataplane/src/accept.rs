@@ -12,7 +12,7 @@ use crate::connect;
 use crate::http1;
 use crate::http2;
 use crate::link::{Io, Rewound};
-use crate::page::{Arrival, Speaks, Upstream};
+use crate::page::{Arrival, Draw, Place, Speaks, UpstreamTls, Way};
 use crate::registry::Registration;
 use crate::tcp;
 use crate::worker::{Conversation, Thread};
@@ -42,7 +42,8 @@ pub(crate) async fn listen(thread: Rc<Thread>, listener: Arc<Listener>, socket: 
 
 async fn connection(thread: Rc<Thread>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
     let Some(registration) = thread.shared.registry.register(peer.ip()) else { return };
-    let mut story = Story::begin(&thread, &listener, peer);
+    let workload = thread.shared.page.workload(listener.workload);
+    let mut story = Story::begin(&thread, &listener, &workload, peer);
     let proxy_header = match thread.shared.page.arrive(&listener, peer) {
         Arrival::Admit { guard, proxy_header } => {
             registration.keep(guard);
@@ -101,6 +102,7 @@ async fn serve(
         peer: opened.peer,
         origin: opened.origin,
         local: listener.address,
+        workload: story.event.workload.clone(),
     };
     let carries_http = listener.protocol.is_http() && !matches!(opened.spoken, Spoken::Sealed);
     if !carries_http {
@@ -154,16 +156,17 @@ async fn sniff(mut io: Box<dyn Io>, conversation: Rc<Conversation>) {
 /// TCP, or TLS that is passed on unopened.
 async fn bytes_only(conversation: &Conversation, io: Box<dyn Io>, spoken: &Spoken, story: &mut Story) {
     let shared = &conversation.shared;
-    let upstream = match shared.page.connection(&conversation.listener, &conversation.peer).await {
-        Ok(upstream) => upstream,
+    let way = match shared.page.connection(&conversation.listener, &conversation.peer).await {
+        Ok(way) => way,
         Err((layer, because)) => return story.refuse(layer, because),
     };
+    let upstream = &*way.upstream;
     story.event.cluster = upstream.cluster.clone();
-    let cluster = shared.clusters.named(&upstream.cluster);
+    let cluster = upstream.open.of(&shared.clusters, &upstream.cluster);
     let Some(_slot) = cluster.connection(upstream.limits.connections) else {
         return story.refuse(Layer::Upstream, Reason::Builtin("upstream/overflow"));
     };
-    let opened = match reach(conversation, &upstream, spoken).await {
+    let opened = match reach(conversation, &way, spoken).await {
         Ok(opened) => opened,
         Err(failure) => {
             story.event.failure = Some(failure);
@@ -175,20 +178,26 @@ async fn bytes_only(conversation: &Conversation, io: Box<dyn Io>, spoken: &Spoke
     story.event.sent = moved.sent;
 }
 
-/// Tries each endpoint once.
-async fn reach(conversation: &Conversation, upstream: &Upstream, spoken: &Spoken) -> Result<connect::Opened, Arc<str>> {
+impl Way {
+    fn draw(&self) -> Draw {
+        Draw { dice: clock::dice(), affinity: self.affinity }
+    }
+}
+
+/// Tries each place once.
+async fn reach(conversation: &Conversation, way: &Way, spoken: &Spoken) -> Result<connect::Opened, Arc<str>> {
     let shared = &conversation.shared;
     let mut tried = Vec::new();
     let mut failure: Arc<str> = "no healthy upstream".into();
-    let clear = Upstream { tls: crate::page::UpstreamTls::Clear, speaks: Speaks::Http1, ..upstream.clone() };
-    // What is sealed by the client goes on as it is; where a rule demands the mesh's mutual TLS, inside that.
-    let sealed = matches!(spoken, Spoken::Sealed) && !matches!(upstream.tls, crate::page::UpstreamTls::Mesh { .. });
-    let hop = if sealed { &clear } else { upstream };
-    while let Some(next) = shared.page.choose(upstream, &tried, clock::call_id().0 as u64) {
+    while let Some(next) = shared.page.choose(&way.upstream, &tried, way.draw()) {
         if tried.contains(&next) {
             break;
         }
-        match connect::open_as(shared, hop, &next, vec![b"istio".to_vec()]).await {
+        // What is sealed by the client goes on as it is; where a rule demands the mesh's mutual TLS, inside that.
+        let sealed = matches!(spoken, Spoken::Sealed) && matches!(next.tls, UpstreamTls::Simple { .. });
+        let clear = sealed.then(|| Place { tls: UpstreamTls::Clear, speaks: Speaks::Http1, ..Place::clone(&next) });
+        let to = clear.as_ref().unwrap_or(&next);
+        match connect::open_as(shared, &way.upstream, to, vec![b"istio".to_vec()]).await {
             Ok(opened) => return Ok(opened),
             Err(unreachable) => failure = unreachable.says().into(),
         }
@@ -211,19 +220,19 @@ enum Told {
 }
 
 impl Story {
-    fn begin(thread: &Rc<Thread>, listener: &Listener, peer: SocketAddr) -> Self {
+    fn begin(thread: &Rc<Thread>, listener: &Listener, workload: &Arc<str>, peer: SocketAddr) -> Self {
         let event = Connection {
             id: clock::call_id(),
             started: clock::now(),
             duration: Millis(0),
             role: listener.role,
-            workload: thread.shared.page.workload(listener.workload),
+            workload: workload.clone(),
             peer,
             peer_identity: None,
             server_name: None,
             refused: None,
             failure: None,
-            cluster: "-".into(),
+            cluster: thread.words.none.clone(),
             received: 0,
             sent: 0,
         };

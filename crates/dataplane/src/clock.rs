@@ -13,13 +13,32 @@ pub fn now() -> Timestamp {
 
 /// 128 random bits for a call's name; version and variant bits make it a UUID of version 4 (RFC 9562 section 5.4).
 pub fn call_id() -> CallId {
-    let mut bits = [0; 16];
-    // Without randomness the name is only less unlikely to repeat: the time stands in.
-    if getrandom::fill(&mut bits).is_err() {
-        return CallId(u128::from(now().0));
-    }
-    let bits = u128::from_be_bytes(bits);
-    CallId(bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62))
+    CallId(random() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62))
+}
+
+/// 64 random bits.
+pub fn dice() -> u64 {
+    u64::try_from(random() >> 64).unwrap_or_default()
+}
+
+/// How much randomness a thread fetches at a time: so many system calls less.
+const STOCK: usize = 64;
+
+/// 128 bits of the system's own generator, fetched ahead. What was given out is not kept.
+fn random() -> u128 {
+    thread_local!(static LEFT: RefCell<Vec<u128>> = const { RefCell::new(Vec::new()) });
+    LEFT.with_borrow_mut(|left| {
+        if let Some(next) = left.pop() {
+            return next;
+        }
+        let mut bytes = [0; STOCK * 16];
+        // Without randomness a name is only less unlikely to repeat: the time stands in.
+        if getrandom::fill(&mut bytes).is_err() {
+            return u128::from(now().0);
+        }
+        left.extend(bytes.as_chunks::<16>().0.iter().map(|bytes| u128::from_be_bytes(*bytes)));
+        left.pop().unwrap_or_default()
+    })
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).

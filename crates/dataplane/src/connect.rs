@@ -8,7 +8,7 @@ mod counted;
 use crate::clock;
 use crate::engine::Shared;
 use crate::link::Io;
-use crate::page::{Destination, Speaks, Upstream, UpstreamTls};
+use crate::page::{Place, Speaks, Upstream, UpstreamTls};
 use crate::tls;
 use counted::Counted;
 use ringwall_model::UpstreamChange;
@@ -66,8 +66,8 @@ impl Unreachable {
 ///
 /// # Errors
 /// [`Unreachable`]
-pub(crate) async fn open(shared: &Shared, upstream: &Upstream, to: &Destination) -> Result<Opened, Unreachable> {
-    let protocols = match upstream.speaks {
+pub(crate) async fn open(shared: &Shared, upstream: &Upstream, to: &Place) -> Result<Opened, Unreachable> {
+    let protocols = match to.speaks {
         Speaks::Http1 => vec![b"http/1.1".to_vec()],
         Speaks::Http2 => vec![b"h2".to_vec()],
     };
@@ -81,16 +81,16 @@ pub(crate) async fn open(shared: &Shared, upstream: &Upstream, to: &Destination)
 pub(crate) async fn open_as(
     shared: &Shared,
     upstream: &Upstream,
-    to: &Destination,
+    to: &Place,
     protocols: Vec<Vec<u8>>,
 ) -> Result<Opened, Unreachable> {
     let open = async {
-        let stream = shared.dial.dial(upstream.source, to).await;
+        let stream = shared.dial.dial(to.source, &to.to).await;
         let stream = stream.map_err(|error| Unreachable::Refused(crate::link::reason(&error)))?;
         // A delayed small write is only slower, so a socket that does not take the option still serves.
         let _ = stream.set_nodelay(true);
         let address = stream.peer_addr().ok();
-        secure(shared, upstream, stream, protocols).await.map(|opened| Opened { address, ..opened })
+        secure(shared, to, stream, protocols).await.map(|opened| Opened { address, ..opened })
     };
     let opened = timeout(upstream.connect_timeout.duration(), open).await.unwrap_or(Err(Unreachable::TimedOut));
     if let Err(why) = &opened {
@@ -101,21 +101,22 @@ pub(crate) async fn open_as(
 
 async fn secure(
     shared: &Shared,
-    upstream: &Upstream,
+    to: &Place,
     stream: TcpStream,
     protocols: Vec<Vec<u8>>,
 ) -> Result<Opened, Unreachable> {
-    let speaks = upstream.speaks;
-    let name = match &upstream.tls {
+    let speaks = to.speaks;
+    let name = match &to.tls {
+        UpstreamTls::Unproven => return Err(Unreachable::Tls("the caller has no identity in the mesh".into())),
         UpstreamTls::Clear => {
-            let io = Box::new(Counted::new(stream, shared, &upstream.cluster));
+            let io = Box::new(Counted::new(stream, shared, &to.cluster));
             return Ok(Opened { io, speaks, verified: None, address: None });
         }
         UpstreamTls::Mesh { server_name, .. } | UpstreamTls::Simple { server_name, .. } => server_name.to_string(),
     };
     let failed = |error: &dyn std::fmt::Display| Unreachable::Tls(error.to_string().into());
     let credentials = shared.credentials.load_full();
-    let config = credentials.client(&upstream.tls, &shared.denylist, protocols).map_err(|error| failed(&error))?;
+    let config = credentials.client(&to.tls, &shared.denylist, protocols).map_err(|error| failed(&error))?;
     let name = ServerName::try_from(name).map_err(|error| failed(&error))?;
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|error| failed(&error))?;
     let (_, session) = stream.get_ref();
@@ -124,7 +125,7 @@ async fn secure(
         _ if speaks == Speaks::Http2 && session.alpn_protocol().is_some() => Speaks::Http1,
         _ => speaks,
     };
-    let verified = match &upstream.tls {
+    let verified = match &to.tls {
         UpstreamTls::Mesh { .. } => {
             let chain = session.peer_certificates().unwrap_or_default();
             let judged = tls::judge(chain, &credentials.bundles, &shared.denylist, Purpose::Server, clock::now());
@@ -132,6 +133,6 @@ async fn secure(
         }
         _ => None,
     };
-    let io = Box::new(Counted::new(stream, shared, &upstream.cluster));
+    let io = Box::new(Counted::new(stream, shared, &to.cluster));
     Ok(Opened { io, speaks, verified, address: None })
 }

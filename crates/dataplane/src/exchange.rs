@@ -7,7 +7,7 @@ mod record;
 use crate::clock;
 use crate::forward;
 use crate::message::{Body, Response};
-use crate::page::{Admitted, Outcome, Refused};
+use crate::page::{Admitted, Outcome, Reading, Refused};
 use crate::worker::Conversation;
 use bytes::Bytes;
 use ringwall_model::{BodyLength, Call, CallId, Fault, FieldEdit, Fields, Layer, Reason, Reply};
@@ -29,9 +29,13 @@ pub(crate) enum Ends {
 pub(crate) const SILENCE: u16 = 0;
 
 /// Takes a call through the page and, if it was admitted, to its upstream.
-pub(crate) async fn run(conversation: &Rc<Conversation>, mut call: Call, mut body: Body) -> Response {
+pub(crate) async fn run(
+    conversation: &Rc<Conversation>,
+    reading: &Reading,
+    mut call: Call,
+    mut body: Body,
+) -> Response {
     let shared = &conversation.shared;
-    let reading = shared.page.reading(&conversation.listener);
     body.limit(reading.body_limit);
     let record = Record::begin(conversation, &call);
     body.count_in(record.received());
@@ -41,7 +45,12 @@ pub(crate) async fn run(conversation: &Rc<Conversation>, mut call: Call, mut bod
         return too_large(&call, record);
     }
     match shared.page.request(&conversation.listener, &mut call, &mut body).await {
-        Outcome::Refused(refused) => refuse(call.id, *refused, record),
+        Outcome::Refused(refused) => {
+            if let Some(delay) = refused.delay {
+                sleep(delay.duration()).await;
+            }
+            refuse(call.id, *refused, record)
+        }
         Outcome::Admitted(admitted) => admit(conversation, call, body, *admitted, record).await,
     }
 }

@@ -13,14 +13,17 @@ use crate::connect;
 use crate::exchange::{Note, Record};
 use crate::http1::client::Broken;
 use crate::message::{Body, BodyError, Frame, Response, Source};
-use crate::page::{Admitted, Answer, Destination, Upstream};
+use crate::page::{Admitted, Answer, Draw, Place, Upstream};
+use crate::pool::Cluster;
 use crate::worker::Conversation;
 use attempt::{Attempt, Fate};
+use bytes::Bytes;
 use replay::Replay;
 use ringwall_head::fields;
-use ringwall_model::{Call, Fields, Millis, Role, UpstreamChange};
+use ringwall_model::{Call, CallId, Fields, Millis, Role, UpstreamChange};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
@@ -47,10 +50,11 @@ pub(crate) async fn forward(
     body: Body,
     record: &mut Record,
 ) -> Result<Response, Failure> {
-    let upstream = &admitted.upstream;
+    let upstream = &*admitted.upstream;
+    let draw = Draw { dice: low_bits(call.id), affinity: admitted.affinity };
     let begun = Instant::now();
     let deadline = upstream.timeout.filter(|timeout| *timeout > Millis(0)).map(|timeout| begun + timeout.duration());
-    let cluster = conversation.shared.clusters.named(&upstream.cluster);
+    let cluster = upstream.open.of(&conversation.shared.clusters, &upstream.cluster);
     let Some(slot) = cluster.request(upstream.limits.requests) else {
         conversation.shared.changed(&upstream.cluster, UpstreamChange::Overflow);
         return Err(Failure::overflow());
@@ -59,10 +63,10 @@ pub(crate) async fn forward(
     let upgrade = fields::upgrade(&call.fields).filter(|name| name.eq_ignore_ascii_case(b"websocket"));
     let upgrade = upgrade.map(<[u8]>::to_vec);
     if call.method.as_ref() == b"CONNECT" {
-        return tunnel(upstream, conversation, call).await;
+        return tunnel(upstream, conversation, draw).await;
     }
     let outgoing = outgoing_fields(call, conversation);
-    let forwarding = Forwarding { conversation, upstream, call, fields: outgoing, upgrade, cluster };
+    let forwarding = Forwarding { conversation, upstream, draw, call, fields: outgoing, upgrade, cluster };
     let tries = forwarding.tries(Replay::new(body, conversation.shared.limits.replay), record);
     let answered = match deadline {
         None => tries.await,
@@ -77,30 +81,31 @@ pub(crate) async fn forward(
     let mut response = answered?;
     let length = response.body.length();
     if !response.body.is_over() {
-        response.body = Body::stream(Bounded { body: response.body, deadline: deadline.map(at), _slot: slot }, length);
+        let bounded = Bounded { body: response.body, deadline, late: None, _slot: slot };
+        response.body = Body::stream(bounded, length);
     }
     Ok(response)
 }
 
 /// `CONNECT`: bytes both ways to the destination that the page chose (RFC 9110 section 9.3.6).
-async fn tunnel(upstream: &Upstream, conversation: &Conversation, call: &Call) -> Result<Response, Failure> {
+async fn tunnel(upstream: &Upstream, conversation: &Conversation, draw: Draw) -> Result<Response, Failure> {
     let shared = &conversation.shared;
-    let dice = u64::try_from(call.id.0 & u128::from(u32::MAX)).unwrap_or(0);
-    let to = shared.page.choose(upstream, &[], dice).ok_or_else(Failure::unhealthy)?;
+    let to = shared.page.choose(upstream, &[], draw).ok_or_else(Failure::unhealthy)?;
     let opened = connect::open_as(shared, upstream, &to, vec![b"istio".to_vec()]).await;
     let opened = opened.map_err(|why| Failure::reset("UF", &why.says()))?;
     Ok(Response { status: 200, fields: Fields::default(), body: Body::empty(), tunnel: Some(opened.io) })
 }
 
-fn at(deadline: Instant) -> Pin<Box<Sleep>> {
-    Box::pin(sleep_until(deadline))
+/// A call's name is 128 random bits: its last half is the call's dice.
+fn low_bits(id: CallId) -> u64 {
+    u64::try_from(id.0 & u128::from(u64::MAX)).unwrap_or_default()
 }
 
 /// Fields for the next hop.
 fn outgoing_fields(call: &mut Call, conversation: &Conversation) -> Fields {
     let mut outgoing = call.fields.clone();
     fields::strip_hop_by_hop(&mut outgoing);
-    outgoing.set("x-request-id", call.id.to_string());
+    outgoing.set("x-request-id", Bytes::copy_from_slice(call.id.uuid().as_bytes()));
     if matches!(conversation.listener.role, Role::Edge | Role::Gateway | Role::Egress) {
         fields::append_forwarded_for(&mut outgoing, call.peer.address.ip());
         outgoing.set("x-forwarded-proto", call.scheme.as_str());
@@ -112,21 +117,23 @@ fn outgoing_fields(call: &mut Call, conversation: &Conversation) -> Fields {
 struct Forwarding<'a> {
     conversation: &'a Rc<Conversation>,
     upstream: &'a Upstream,
+    draw: Draw,
     call: &'a Call,
     fields: Fields,
     upgrade: Option<Vec<u8>>,
-    cluster: std::sync::Arc<crate::pool::Cluster>,
+    cluster: &'a Arc<Cluster>,
 }
 
 impl Forwarding<'_> {
     async fn tries(&self, mut body: Replay, record: &mut Record) -> Result<Response, Failure> {
         let page = &self.conversation.shared.page;
-        let mut tried: Vec<Destination> = Vec::new();
+        let mut tried: Vec<Arc<Place>> = Vec::new();
         let mut left = self.upstream.retries;
         loop {
-            let dice =
-                u64::try_from(self.call.id.0 & u128::from(u32::MAX)).unwrap_or(0).rotate_left(tried.len() as u32);
-            let Some(to) = page.choose(self.upstream, &tried, dice) else { return Err(Failure::unhealthy()) };
+            // A try after a failure goes where the dice fall: what is alike has no better place than that.
+            let dice = self.draw.dice.rotate_left(tried.len() as u32);
+            let draw = Draw { dice, affinity: self.draw.affinity.filter(|_| tried.is_empty()) };
+            let Some(to) = page.choose(self.upstream, &tried, draw) else { return Err(Failure::unhealthy()) };
             let begun = Instant::now();
             let attempt = Attempt { of: self, to: &to };
             let fate = attempt.run(body.next()).await;
@@ -241,7 +248,9 @@ impl Failure {
 /// A response body that must end by the route's timeout, and that counts its request as open until it does.
 struct Bounded {
     body: Body,
-    deadline: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Instant>,
+    /// Made when the body has to be waited for.
+    late: Option<Pin<Box<Sleep>>>,
     _slot: crate::pool::Slot,
 }
 
@@ -250,9 +259,8 @@ impl Source for Bounded {
         if let Poll::Ready(next) = self.body.poll_next(context) {
             return Poll::Ready(next);
         }
-        match &mut self.deadline {
-            Some(deadline) => deadline.as_mut().poll(context).map(|()| Some(Err(BodyError::TimedOut))),
-            None => Poll::Pending,
-        }
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        late.as_mut().poll(context).map(|()| Some(Err(BodyError::TimedOut)))
     }
 }

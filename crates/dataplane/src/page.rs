@@ -4,6 +4,8 @@
 //! the binary; tests fit their own.
 
 use crate::message::{Body, Response};
+pub use crate::pool::Open;
+use ringwall_model::event::Decided;
 use ringwall_model::{
     Call, FieldEdit, Fields, Layer, Listener, Millis, Peer, Reason, Reply, SpiffeId, Timestamp, Trace, WorkloadId,
 };
@@ -51,19 +53,18 @@ pub trait Page: Send + Sync + 'static {
     }
 
     /// A connection that carries no HTTP the engine may read: TCP, or TLS that is passed on unopened.
-    fn connection<'a>(&'a self, listener: &'a Listener, peer: &'a Peer)
-    -> Local<'a, Result<Upstream, (Layer, Reason)>>;
+    fn connection<'a>(&'a self, listener: &'a Listener, peer: &'a Peer) -> Local<'a, Result<Way, (Layer, Reason)>>;
 
-    /// What became of an endpoint, for outlier detection.
-    fn observed(&self, upstream: &Upstream, to: &Destination, answer: Answer) {
+    /// What became of a place, for outlier detection.
+    fn observed(&self, upstream: &Upstream, to: &Place, answer: Answer) {
         let _ = (upstream, to, answer);
     }
 
-    /// Which of the endpoints to try, given those that were tried already; `None` when none is left.
-    fn choose(&self, upstream: &Upstream, tried: &[Destination], dice: u64) -> Option<Destination> {
-        let left: Vec<&Destination> = upstream.endpoints.iter().filter(|one| !tried.contains(one)).collect();
-        let from = if left.is_empty() { upstream.endpoints.iter().collect() } else { left };
-        let place = usize::try_from(dice % (from.len().max(1) as u64)).unwrap_or(0);
+    /// Which of the places to try, given those that were tried already; `None` when none is left.
+    fn choose(&self, upstream: &Upstream, tried: &[Arc<Place>], draw: Draw) -> Option<Arc<Place>> {
+        let left: Vec<&Arc<Place>> = upstream.places.iter().filter(|one| !tried.contains(one)).collect();
+        let from = if left.is_empty() { upstream.places.iter().collect() } else { left };
+        let place = usize::try_from(draw.dice % (from.len().max(1) as u64)).unwrap_or(0);
         from.get(place).map(|one| (*one).clone())
     }
 
@@ -187,17 +188,23 @@ pub struct Refused {
     pub flag: &'static str,
     /// Changes to the reply's fields.
     pub edits: Vec<FieldEdit>,
+    /// Hold the reply back so long.
+    pub delay: Option<Millis>,
     /// What the access log says of the route.
     pub labels: Labels,
     /// What the layers said.
     pub trace: Trace,
+    /// The World that said it.
+    pub decided: Option<Decided>,
 }
 
 /// The witness that every layer of the page let this call pass. `forward.rs` sends nothing without one.
 #[derive(Debug)]
 pub struct Admitted {
     /// Where it goes and how.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
+    /// What sends calls that are alike to the same place; `None` where the cluster does not ask for it.
+    pub affinity: Option<u64>,
     /// Changes to the response's fields.
     pub response_edits: Vec<FieldEdit>,
     /// The longest request body.
@@ -208,12 +215,32 @@ pub struct Admitted {
     pub labels: Labels,
     /// What the layers said.
     pub trace: Trace,
+    /// The World that said it.
+    pub decided: Option<Decided>,
     /// What the page needs again at the response, such as the WAF's transaction.
     pub state: Option<Box<dyn Carried>>,
 }
 
 /// What the page carries from request to response.
 pub trait Carried: Any + std::fmt::Debug {}
+
+/// Where a connection without HTTP goes.
+#[derive(Debug)]
+pub struct Way {
+    /// Where it goes and how.
+    pub upstream: Arc<Upstream>,
+    /// As [`Admitted::affinity`].
+    pub affinity: Option<u64>,
+}
+
+/// What a place is drawn with.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    /// Random bits.
+    pub dice: u64,
+    /// As [`Admitted::affinity`].
+    pub affinity: Option<u64>,
+}
 
 /// Names for events.
 #[derive(Clone, Debug, Default)]
@@ -226,19 +253,13 @@ pub struct Labels {
     pub fields: Fields,
 }
 
-/// Where a call goes and how.
+/// Where a call goes and how. Made once for many calls.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// Cluster in Envoy's form; names the pool, the limits and the metrics.
+    /// Cluster in Envoy's form; names the limits and the metrics.
     pub cluster: Arc<str>,
     /// Where it can be reached.
-    pub endpoints: Arc<[Destination]>,
-    /// The workload that calls: whose network and whose SVID.
-    pub source: WorkloadId,
-    /// TLS on this hop.
-    pub tls: UpstreamTls,
-    /// HTTP version on this hop.
-    pub speaks: Speaks,
+    pub places: Arc<[Arc<Place>]>,
     /// From the head to the end of the response; `None` for no limit.
     pub timeout: Option<Millis>,
     /// For one try.
@@ -251,26 +272,80 @@ pub struct Upstream {
     pub connect_timeout: Millis,
     /// Limits of the pool.
     pub limits: PoolLimits,
+    /// What is open towards it; the engine's.
+    pub open: Open,
+    /// What the page keeps of it, such as the health of its places.
+    pub kept: Option<Arc<dyn Kept>>,
 }
 
+/// What the page keeps of an upstream.
+pub trait Kept: Any + Send + Sync + std::fmt::Debug {}
+
 impl Upstream {
-    /// One endpoint in clear text with the defaults of Istio: 10 s to connect, 2 retries, no timeout.
+    /// One place in clear text with the defaults of Istio: 10 s to connect, 2 retries, no timeout.
     pub fn plain(cluster: &str, endpoint: SocketAddr, source: WorkloadId) -> Self {
+        let cluster: Arc<str> = cluster.into();
+        let place = Place::plain(cluster.clone(), Destination::Address(endpoint), source);
         Self {
-            cluster: cluster.into(),
-            endpoints: Arc::new([Destination::Address(endpoint)]),
-            source,
-            tls: UpstreamTls::Clear,
-            speaks: Speaks::Http1,
+            cluster,
+            places: Arc::new([Arc::new(place)]),
             timeout: None,
             per_try: None,
             retries: 2,
             retry_on: RetryOn::default(),
             connect_timeout: Millis::seconds(10),
             limits: PoolLimits::default(),
+            open: Open::default(),
+            kept: None,
         }
     }
+
+    /// The same upstream, each of its places changed.
+    #[must_use]
+    pub fn with_places(mut self, change: impl Fn(&Place) -> Place) -> Self {
+        self.places = self.places.iter().map(|place| Arc::new(change(place))).collect();
+        self
+    }
 }
+
+/// One place to send to, and how: what two requests must share to share a connection.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where.
+    pub to: Destination,
+    /// The cluster that it belongs to.
+    pub cluster: Arc<str>,
+    /// The workload that calls: whose network and whose SVID.
+    pub source: WorkloadId,
+    /// Its name, `namespace/name`: numbers of workloads change with the World, connections live on.
+    pub caller: Arc<str>,
+    /// TLS on this hop.
+    pub tls: UpstreamTls,
+    /// HTTP version on this hop.
+    pub speaks: Speaks,
+}
+
+impl Place {
+    /// HTTP/1.1 in clear text.
+    pub fn plain(cluster: Arc<str>, to: Destination, source: WorkloadId) -> Self {
+        let (tls, speaks) = (UpstreamTls::Clear, Speaks::Http1);
+        Self { to, cluster, source, caller: "".into(), tls, speaks }
+    }
+}
+
+/// INVARIANT: a connection is only given to a request with the same destination, TLS and source. The source counts by
+/// its name.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.speaks == other.speaks
+            && self.to == other.to
+            && self.cluster == other.cluster
+            && self.caller == other.caller
+            && self.tls == other.tls
+    }
+}
+
+impl Eq for Place {}
 
 /// One place to send to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -286,6 +361,8 @@ pub enum Destination {
 pub enum UpstreamTls {
     /// None.
     Clear,
+    /// The hop is one of mutual TLS, and its source has no identity to show: nothing is sent.
+    Unproven,
     /// Mutual TLS of the mesh: the source's SVID, and a server that is one of these.
     Mesh {
         /// Whose SVID the client shows.

@@ -7,36 +7,39 @@ use crate::clock;
 use crate::engine::Shared;
 use crate::http1::client::Connection;
 use crate::http2;
-use crate::page::{Destination, PoolLimits, Speaks, Upstream, UpstreamTls};
-use ringwall_model::WorkloadId;
+use crate::page::{Place, PoolLimits};
 use ringwall_pki::Verified;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::time::Instant;
 
 /// What two requests must share to share a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    cluster: Arc<str>,
-    to: Destination,
-    source: WorkloadId,
-    tls: UpstreamTls,
-    speaks: Speaks,
-}
+#[derive(Clone, Debug)]
+pub(crate) struct Key(Arc<Place>);
 
 impl Key {
-    /// Of a hop to one endpoint.
-    pub(crate) fn of(upstream: &Upstream, to: &Destination) -> Self {
-        Self {
-            cluster: upstream.cluster.clone(),
-            to: to.clone(),
-            source: upstream.source,
-            tls: upstream.tls.clone(),
-            speaks: upstream.speaks,
-        }
+    /// Of a hop to one place.
+    pub(crate) const fn of(place: Arc<Place>) -> Self {
+        Self(place)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for Key {}
+
+/// Only what is short: what tells two places apart as a rule.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0.speaks, &self.0.to, self.0.cluster.len()).hash(state);
     }
 }
 
@@ -154,6 +157,9 @@ fn is_welcome(verified: Option<&Verified>, shared: &Shared) -> bool {
     verified.is_none_or(|verified| shared.denylist.load().denies(verified, clock::now()).is_none())
 }
 
+/// More clusters than this are kept only while somebody uses them.
+const MOST_CLUSTERS: usize = 4096;
+
 /// What is open towards each cluster, over all threads.
 #[derive(Debug, Default)]
 pub struct Clusters {
@@ -167,6 +173,24 @@ pub struct Cluster {
     requests: AtomicU32,
 }
 
+/// What is open towards the cluster of an upstream: looked up once.
+#[derive(Debug, Default)]
+pub struct Open(OnceLock<Arc<Cluster>>);
+
+impl Open {
+    /// The counts, which all upstreams of that cluster share.
+    pub(crate) fn of(&self, clusters: &Clusters, name: &Arc<str>) -> &Arc<Cluster> {
+        self.0.get_or_init(|| clusters.named(name))
+    }
+}
+
+impl Clone for Open {
+    /// A changed copy may be of another cluster.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 /// One of a limited number; given back when dropped.
 #[derive(Debug)]
 pub struct Slot {
@@ -175,9 +199,14 @@ pub struct Slot {
 }
 
 impl Clusters {
-    /// The cluster of this name. Names come from the World, so there are no more of them than it has.
+    /// The cluster of this name. A host that a client names makes one, too: those that nobody uses are forgotten when
+    /// there are many.
     pub(crate) fn named(&self, name: &Arc<str>) -> Arc<Cluster> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default().clone()
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST_CLUSTERS && !all.contains_key(name) {
+            all.retain(|_, cluster| Arc::strong_count(cluster) > 1);
+        }
+        all.entry(name.clone()).or_default().clone()
     }
 }
 

@@ -45,6 +45,16 @@ pub(crate) struct Thread {
     pub pool: Pool,
     /// Becomes true when the engine drains.
     pub draining: watch::Receiver<bool>,
+    /// Texts that most events hold.
+    pub words: Words,
+}
+
+/// Texts that most events hold: made once a thread.
+pub(crate) struct Words {
+    /// `-`
+    pub none: Arc<str>,
+    /// `via_upstream`
+    pub via_upstream: Arc<str>,
 }
 
 /// One connection's facts, for all that is done on it.
@@ -61,6 +71,8 @@ pub(crate) struct Conversation {
     pub origin: ClientOrigin,
     /// The local end, as the manifests name it.
     pub local: SocketAddr,
+    /// The workload whose listener it is, as it was named when the connection came.
+    pub workload: Arc<str>,
 }
 
 impl Conversation {
@@ -102,7 +114,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// Runs a worker until it is drained.
 pub(crate) async fn run(shared: Arc<Shared>, mut inbox: UnboundedReceiver<Command>) {
     let (drain, draining) = watch::channel(false);
-    let thread = Rc::new(Thread { shared, pool: Pool::default(), draining });
+    let words = Words { none: "-".into(), via_upstream: "via_upstream".into() };
+    let thread = Rc::new(Thread { shared, pool: Pool::default(), draining, words });
     let mut accepting: HashMap<ListenerId, AbortHandle> = HashMap::new();
     let mut sweep = tokio::time::interval(SWEEP);
     let until = loop {

@@ -90,6 +90,8 @@ struct Live {
     edge: Vec<EdgeCertificate>,
     /// Why some server has none.
     missing: Vec<String>,
+    /// Certificates that hold for the next World, too.
+    kept: certificates::Kept,
     /// When certificates are made anew.
     due: Timestamp,
     history: History,
@@ -138,6 +140,7 @@ impl Platform {
                 started: BTreeMap::new(),
                 edge: Vec::new(),
                 missing: Vec::new(),
+                kept: certificates::Kept::default(),
                 due: now(),
                 history,
                 inputs: Vec::new(),
@@ -276,7 +279,13 @@ struct Sink {
 impl ringwall_dataplane::EventSink for Sink {
     fn tell(&self, event: Event) {
         let current = self.force.current.load();
-        let names = Names { rules: &current.world.rules, inventory: &current.world.inventory };
+        // Rules are named by the World that decided, which may be an older one.
+        let decided = match &event {
+            Event::Exchange(exchange) => exchange.decided.as_ref().and_then(|it| it.0.downcast_ref::<Current>()),
+            Event::Connection(_) | Event::Upstream { .. } => None,
+        };
+        let world = decided.map_or(&current.world, |decided| &decided.world);
+        let names = Names { generation: world.generation, rules: &world.rules, inventory: &world.inventory };
         self.telemetry.tell(&event, &names);
     }
 }
@@ -284,7 +293,7 @@ impl ringwall_dataplane::EventSink for Sink {
 impl Current {
     /// A listener of that role at that workload (`namespace/name`), with its manifest port if one is named.
     pub fn listener(&self, role: Role, workload: &str, port: Option<u16>) -> Option<&Listener> {
-        self.bound.values().find(|listener| {
+        self.bound.values().map(|listener| &**listener).find(|listener| {
             let owner = self.world.inventory.workload(listener.workload);
             listener.role == role
                 && listener.target.is_none()

@@ -64,13 +64,13 @@ impl Record {
 
     /// For bytes that are no call.
     pub(super) fn of_nothing(conversation: &Conversation, id: CallId) -> Self {
-        let peer = &conversation.peer;
+        let (peer, words) = (&conversation.peer, &conversation.thread.words);
         let event = Exchange {
             id,
             started: clock::now(),
             duration: Millis(0),
             role: conversation.listener.role,
-            workload: conversation.shared.page.workload(conversation.listener.workload),
+            workload: conversation.workload.clone(),
             version: Version::Http11,
             method: Bytes::from_static(b"-"),
             target: Bytes::from_static(b"-"),
@@ -80,7 +80,7 @@ impl Record {
             status: 0,
             flags: "-",
             refused: None,
-            details: "via_upstream".into(),
+            details: words.via_upstream.clone(),
             received: 0,
             sent: 0,
             peer: peer.address,
@@ -88,13 +88,14 @@ impl Record {
             client: peer.address.ip(),
             local: conversation.local,
             server_name: peer.tls.as_ref().and_then(|tls| tls.server_name.clone()),
-            route: "-".into(),
-            cluster: "-".into(),
+            route: words.none.clone(),
+            cluster: words.none.clone(),
             upstream: None,
             upstream_time: None,
             gateway: None,
             upstream_local: None,
             trace: Trace::default(),
+            decided: None,
         };
         Self {
             event: Some(Box::new(event)),
@@ -120,6 +121,7 @@ impl Record {
         self.with_event(|event| {
             event.cluster = admitted.upstream.cluster.clone();
             event.trace = admitted.trace.clone();
+            event.decided.clone_from(&admitted.decided);
             labelled(event, &admitted.labels);
         });
     }
@@ -130,6 +132,7 @@ impl Record {
             event.details = refused.details.clone();
             event.flags = refused.flag;
             event.trace = refused.trace.clone();
+            event.decided.clone_from(&refused.decided);
             labelled(event, &refused.labels);
         });
     }

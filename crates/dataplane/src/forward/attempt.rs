@@ -5,17 +5,18 @@ use crate::connect::{self, Unreachable};
 use crate::http1::client::{Broken, Connection, Outgoing};
 use crate::http2;
 use crate::message::{Body, Response};
-use crate::page::{Destination, Speaks, UpstreamTls};
+use crate::page::{Destination, Place, Speaks, UpstreamTls};
 use crate::pool::{Idle, Key, Multiplexed, Slot};
 use ringwall_model::{Millis, Scheme, UpstreamChange};
 use ringwall_pki::Verified;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::time::timeout;
 
 /// One try.
 pub(super) struct Attempt<'a> {
     pub of: &'a Forwarding<'a>,
-    pub to: &'a Destination,
+    pub to: &'a Arc<Place>,
 }
 
 /// What became of it.
@@ -66,7 +67,7 @@ enum Reused {
 impl Attempt<'_> {
     /// Runs it, within the time for one try.
     pub(super) async fn run(&self, body: Body) -> Fate {
-        let address = match self.to {
+        let address = match &self.to.to {
             Destination::Address(address) => Some(*address),
             Destination::Name(..) => None,
         };
@@ -77,7 +78,7 @@ impl Attempt<'_> {
     }
 
     async fn go(&self, body: Body, address: Option<SocketAddr>) -> Fate {
-        let key = Key::of(self.of.upstream, self.to);
+        let key = Key::of(self.to.clone());
         let way = match self.way(&key).await {
             Ok(way) => way,
             Err(Closed::Unreachable(why)) => return Fate::Unreachable { why, address },
@@ -89,13 +90,13 @@ impl Attempt<'_> {
         };
         // The manifests' address when there is one: it is what people know the endpoint by.
         let address = address.or(real);
-        match self.send(way, &key, body).await {
+        match self.send(way, key, body).await {
             Ok(response) => Fate::Answered { response, address },
             Err(why) => Fate::Broken { why, address },
         }
     }
 
-    async fn send(&self, way: Way, key: &Key, body: Body) -> Result<Response, Broken> {
+    async fn send(&self, way: Way, key: Key, body: Body) -> Result<Response, Broken> {
         let outgoing = Outgoing {
             call: self.of.call,
             target: &self.of.call.target,
@@ -104,18 +105,18 @@ impl Attempt<'_> {
         };
         match way {
             Way::Shared(mut shared) => {
-                let secure = if self.of.upstream.tls == UpstreamTls::Clear { Scheme::Http } else { Scheme::Https };
+                let secure = if self.to.tls == UpstreamTls::Clear { Scheme::Http } else { Scheme::Https };
                 let sent = shared.sender.send(&outgoing, secure, body).await;
                 if matches!(sent, Err(Broken::BeforeAnswer)) && shared.sender.is_closed() {
-                    self.of.conversation.thread.pool.forget(key);
+                    self.of.conversation.thread.pool.forget(&key);
                 }
                 sent
             }
             Way::Own(idle, reused) => {
                 let Idle { connection, address, verified, slot, .. } = idle;
-                let (thread, key) = (self.of.conversation.thread.clone(), key.clone());
+                let thread = self.of.conversation.thread.clone();
                 // A body that has bytes may have lost some to a connection that was closed while idle.
-                let spare = (reused == Reused::Yes && body.is_over()).then(|| verified.clone());
+                let may_repeat = reused == Reused::Yes && body.is_over();
                 let keep_as = key.clone();
                 let give_back = Box::new(move |connection: Connection| {
                     if !*thread.draining.borrow() {
@@ -123,9 +124,9 @@ impl Attempt<'_> {
                     }
                 });
                 let sent = connection.send(&outgoing, body, give_back).await;
-                match (sent, spare) {
-                    (Err(Broken::BeforeAnswer), Some(_)) => self.fresh(&key, &outgoing).await,
-                    (sent, _) => sent,
+                match sent {
+                    Err(Broken::BeforeAnswer) if may_repeat => self.fresh(&key, &outgoing).await,
+                    sent => sent,
                 }
             }
         }
@@ -145,7 +146,7 @@ impl Attempt<'_> {
     async fn way(&self, key: &Key) -> Result<Way, Closed> {
         let pool = &self.of.conversation.thread.pool;
         let shared = &self.of.conversation.shared;
-        if self.of.upstream.speaks == Speaks::Http2
+        if self.to.speaks == Speaks::Http2
             && self.of.upgrade.is_none()
             && let Some(multiplexed) = pool.shared(key, shared)
         {

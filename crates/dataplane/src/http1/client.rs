@@ -128,7 +128,7 @@ impl Drop for Upload {
 
 fn request_head(out: &mut BytesMut, outgoing: &Outgoing<'_>, length: BodyLength) -> Delivery {
     let Outgoing { call, target, fields, upgrade } = outgoing;
-    out.reserve(512);
+    write::reserve(out, length);
     out.put_slice(&call.method);
     out.put_slice(b" ");
     out.put_slice(target);
@@ -143,7 +143,6 @@ fn request_head(out: &mut BytesMut, outgoing: &Outgoing<'_>, length: BodyLength)
     let own = |field: &&ringwall_model::Field| {
         !field.is("content-length") && !field.is("expect") && (call.authority.is_empty() || !field.is("host"))
     };
-    let rest = Fields(fields.iter().filter(own).cloned().collect());
     // RFC 9110 section 8.6: a method that means something with content says so when there is none.
     let means_content = matches!(call.method.as_ref(), b"POST" | b"PUT" | b"PATCH");
     let delivery = match length {
@@ -151,26 +150,38 @@ fn request_head(out: &mut BytesMut, outgoing: &Outgoing<'_>, length: BodyLength)
         BodyLength::Empty if !means_content => Delivery::Nothing,
         BodyLength::Known(_) | BodyLength::Empty => Delivery::Length,
     };
-    write::fields(out, &rest, length, delivery);
+    write::fields(out, fields.iter().filter(own), length, delivery);
     delivery
 }
 
 /// Writes the head and as much of the body as is at hand; the rest goes out in a task.
 async fn upload(shared: &Shared, body: Body, delivery: Delivery) -> Result<Option<Upload>, Broken> {
-    let mut body = body;
-    let sent = shared.clone();
-    let mut stage = Stage::Content;
-    let mut send = Box::pin(poll_fn(move |context| {
-        // Polled without a borrow: the body may be of a connection that shares nothing with this one.
-        let Some(mut connection) = sent.borrow_mut().connection.take() else { return Poll::Ready(Ok(())) };
-        let polled = write::poll_body(&mut connection.wire, &mut body, delivery, &mut stage, context);
-        sent.borrow_mut().connection = Some(connection);
-        polled
-    }));
-    match poll_fn(|context| Poll::Ready(send.as_mut().poll(context))).await {
+    let mut sending = Sending { shared: shared.clone(), body, delivery, stage: Stage::Content };
+    match poll_fn(|context| Poll::Ready(sending.poll(context))).await {
         Poll::Ready(Ok(()) | Err(Unwritten::Sink)) => Ok(None),
         Poll::Ready(Err(Unwritten::Source(error))) => Err(Broken::Request(error)),
-        Poll::Pending => Ok(Some(Upload(tokio::task::spawn_local(async move { send.await.err() })))),
+        Poll::Pending => {
+            let rest = async move { poll_fn(|context| sending.poll(context)).await.err() };
+            Ok(Some(Upload(tokio::task::spawn_local(rest))))
+        }
+    }
+}
+
+/// A request on its way out.
+struct Sending {
+    shared: Shared,
+    body: Body,
+    delivery: Delivery,
+    stage: Stage,
+}
+
+impl Sending {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Unwritten>> {
+        // Polled without a borrow: the body may be of a connection that shares nothing with this one.
+        let Some(mut connection) = self.shared.borrow_mut().connection.take() else { return Poll::Ready(Ok(())) };
+        let polled = write::poll_body(&mut connection.wire, &mut self.body, self.delivery, &mut self.stage, context);
+        self.shared.borrow_mut().connection = Some(connection);
+        polled
     }
 }
 

@@ -5,9 +5,11 @@
 
 use super::Framing;
 use super::write::{self, Delivery, Stage, Unwritten};
+use crate::engine::Limits;
 use crate::exchange::{self, Ends};
 use crate::link::{Io, Wire};
 use crate::message::{Body, BodyError, Frame, Response, Source};
+use crate::page::Reading;
 use crate::worker::Conversation;
 use bytes::{BufMut, Bytes, BytesMut};
 use ringwall_head::call::call as read_call;
@@ -21,7 +23,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 /// Pipelined bytes beyond this wait in the socket.
 const READ_AHEAD: usize = 16 * 1024;
@@ -45,9 +47,10 @@ pub(crate) async fn serve(io: Box<dyn Io>, input: BytesMut, conversation: Rc<Con
     let wire = Wire::new(io, input);
     let session = Session { wire, framing: Framing::Done, expects: false, watcher: None };
     let session = Rc::new(RefCell::new(session));
+    let mut waiting = Waiting::new(&conversation);
     loop {
-        let raw = match read_head(&session, &conversation).await {
-            Arrived::Head(raw) => raw,
+        let (raw, reading) = match read_head(&session, &mut waiting, &conversation).await {
+            Arrived::Head(raw, reading) => (raw, reading),
             Arrived::Fault(fault) => {
                 let response = exchange::fault(&conversation, fault);
                 write_response(&session, response, Version::Http11, Method::Other, Ends::Close).await;
@@ -56,7 +59,7 @@ pub(crate) async fn serve(io: Box<dyn Io>, input: BytesMut, conversation: Rc<Con
             Arrived::Nothing => return close(&session).await,
         };
         // Boxed, so that a connection that waits for its next request does not hold the space of one.
-        match Box::pin(one(&session, &conversation, raw)).await {
+        match Box::pin(one(&session, &conversation, &reading, raw)).await {
             After::Next => {}
             After::Linger => return linger(&session).await,
             After::Gone => return,
@@ -65,7 +68,7 @@ pub(crate) async fn serve(io: Box<dyn Io>, input: BytesMut, conversation: Rc<Con
 }
 
 enum Arrived {
-    Head(Bytes),
+    Head(Bytes, Reading),
     Fault(Fault),
     Nothing,
 }
@@ -82,36 +85,91 @@ enum Method {
     Other,
 }
 
+/// What a connection waits with: one timer and one watch for its whole life, because to move a timer costs less than to
+/// make one.
+struct Waiting<'a> {
+    limits: &'a Limits,
+    timer: Pin<Box<Sleep>>,
+    drained: Pin<Box<dyn Future<Output = ()> + 'a>>,
+}
+
+/// What came first.
+#[derive(PartialEq, Eq)]
+enum First {
+    Bytes,
+    End,
+    Time,
+    Drain,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(conversation: &'a Conversation) -> Self {
+        let limits = &conversation.shared.limits;
+        Self { limits, timer: Box::pin(sleep(limits.idle)), drained: Box::pin(conversation.until_drain()) }
+    }
+
+    /// Waits for bytes between two requests.
+    async fn idle(&mut self, session: &Shared) -> First {
+        self.timer.as_mut().reset(Instant::now() + self.limits.idle);
+        poll_fn(|context| {
+            if let Poll::Ready(first) = self.poll_bytes(session, context) {
+                return Poll::Ready(first);
+            }
+            self.drained.as_mut().poll(context).map(|()| First::Drain)
+        })
+        .await
+    }
+
+    /// Begins to wait for the rest of a head.
+    fn begin_head(&mut self) {
+        self.timer.as_mut().reset(Instant::now() + self.limits.head);
+    }
+
+    /// Waits for more of it.
+    async fn more(&mut self, session: &Shared) -> First {
+        poll_fn(|context| self.poll_bytes(session, context)).await
+    }
+
+    fn poll_bytes(&mut self, session: &Shared, context: &mut Context<'_>) -> Poll<First> {
+        if let Poll::Ready(read) = session.borrow_mut().wire.poll_fill(context) {
+            return Poll::Ready(if matches!(read, Ok(1..)) { First::Bytes } else { First::End });
+        }
+        self.timer.as_mut().poll(context).map(|()| First::Time)
+    }
+}
+
 /// Waits for a request, then for all of its head.
-async fn read_head(session: &Shared, conversation: &Conversation) -> Arrived {
-    let limits = &conversation.shared.limits;
+async fn read_head(session: &Shared, waiting: &mut Waiting<'_>, conversation: &Conversation) -> Arrived {
     if session.borrow().wire.input.is_empty() {
         session.borrow_mut().wire.rest();
-        let first = timeout(limits.idle, fill(session));
-        tokio::select! {
-            biased;
-            read = first => if !matches!(read, Ok(Ok(1..))) { return Arrived::Nothing },
-            () = conversation.until_drain() => return Arrived::Nothing,
+        if waiting.idle(session).await != First::Bytes {
+            return Arrived::Nothing;
         }
     }
+    // ORDER: asked once bytes are there: the World may have changed while the connection was idle.
     let reading = conversation.shared.page.reading(&conversation.listener);
-    let whole = async {
-        let mut scan = Scan::default();
-        loop {
-            let progress = scan.look(&session.borrow().wire.input, &reading.settings.limits);
-            match progress {
-                Progress::Complete { len } => {
-                    return Arrived::Head(session.borrow_mut().wire.input.split_to(len).freeze());
-                }
-                Progress::Refuse(fault) => return Arrived::Fault(fault),
-                Progress::Partial => {}
+    let mut scan = Scan::default();
+    let mut begun = false;
+    loop {
+        let progress = scan.look(&session.borrow().wire.input, &reading.settings.limits);
+        match progress {
+            Progress::Complete { len } => {
+                return Arrived::Head(session.borrow_mut().wire.input.split_to(len).freeze(), reading);
             }
-            if !matches!(fill(session).await, Ok(1..)) {
-                return Arrived::Nothing;
-            }
+            Progress::Refuse(fault) => return Arrived::Fault(fault),
+            Progress::Partial => {}
         }
-    };
-    timeout(limits.head, whole).await.unwrap_or(Arrived::Fault(HEAD_TIMEOUT))
+        // Most heads come in one piece: only what has to be waited for has a deadline.
+        if !begun {
+            waiting.begin_head();
+            begun = true;
+        }
+        match waiting.more(session).await {
+            First::Bytes => {}
+            First::Time => return Arrived::Fault(HEAD_TIMEOUT),
+            First::End | First::Drain => return Arrived::Nothing,
+        }
+    }
 }
 
 /// The head did not come in time.
@@ -123,8 +181,7 @@ async fn fill(session: &Shared) -> std::io::Result<usize> {
 }
 
 /// Reads, asks, answers one request.
-async fn one(session: &Shared, conversation: &Rc<Conversation>, raw: Bytes) -> After {
-    let reading = conversation.shared.page.reading(&conversation.listener);
+async fn one(session: &Shared, conversation: &Rc<Conversation>, reading: &Reading, raw: Bytes) -> After {
     let context = conversation.context(&reading.settings);
     let call = read_call(raw, context);
     let version = call.version;
@@ -133,7 +190,7 @@ async fn one(session: &Shared, conversation: &Rc<Conversation>, raw: Bytes) -> A
     let damaged = !call.faults.is_empty();
     let body = begin_body(session, &call);
     let answered = {
-        let mut answer = pin!(exchange::run(conversation, call, body));
+        let mut answer = pin!(exchange::run(conversation, reading, call, body));
         let mut gone = pin!(until_gone(session));
         poll_fn(|context| {
             if let Poll::Ready(response) = answer.as_mut().poll(context) {
@@ -292,13 +349,14 @@ async fn write_response(
     let closes = ends == Ends::Close || delivery == Delivery::UntilClose;
     {
         let out = &mut session.borrow_mut().wire.output;
+        write::reserve(out, length);
         status_line(out, response.status);
         if closes {
             out.put_slice(b"connection: close\r\n");
         } else if version == Version::Http10 {
             out.put_slice(b"connection: keep-alive\r\n");
         }
-        write::fields(out, &response.fields, length, delivery);
+        write::fields(out, response.fields.iter(), length, delivery);
     }
     let mut stage = Stage::Content;
     let wrote = {
@@ -343,7 +401,9 @@ fn status_line(out: &mut BytesMut, status: u16) {
     let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
     out.reserve(256);
     out.put_slice(b"HTTP/1.1 ");
-    out.put_slice(status.to_string().as_bytes());
+    // Three digits, always (RFC 9112 section 4).
+    let digits = [status / 100 % 10, status / 10 % 10, status % 10];
+    digits.iter().for_each(|digit| out.put_u8(b'0' + u8::try_from(*digit).unwrap_or_default()));
     out.put_slice(b" ");
     out.put_slice(reason.as_bytes());
     out.put_slice(b"\r\n");
@@ -358,7 +418,7 @@ async fn tunnel(session: &Shared, conversation: &Conversation, mut response: Res
         if response.status == 101 {
             out.put_slice(b"connection: upgrade\r\n");
         }
-        write::fields(out, &response.fields, BodyLength::Empty, Delivery::Nothing);
+        write::fields(out, response.fields.iter(), BodyLength::Empty, Delivery::Nothing);
     }
     if poll_fn(|context| session.borrow_mut().wire.poll_flush(context)).await.is_err() {
         return After::Gone;

@@ -4,7 +4,7 @@ use crate::link::Wire;
 use crate::message::{Body, BodyError, Frame};
 use bytes::{BufMut, BytesMut};
 use ringwall_head::chunk;
-use ringwall_model::{BodyLength, Fields};
+use ringwall_model::{BodyLength, Field};
 use std::task::{Context, Poll, ready};
 
 /// How a body is delimited on the wire.
@@ -20,16 +20,32 @@ pub(super) enum Delivery {
     UntilClose,
 }
 
+/// Makes room for a head, and for a body of that length when it is short: it is written in one piece then.
+pub(super) fn reserve(out: &mut BytesMut, length: BodyLength) {
+    const SHORT: u64 = 16 * 1024;
+    let body = match length {
+        BodyLength::Known(length) if length <= SHORT => usize::try_from(length).unwrap_or_default(),
+        _ => 0,
+    };
+    out.reserve(512 + body);
+}
+
 /// More than this is not gathered before it is written.
 const HIGH_WATER: usize = 64 * 1024;
 
 /// Appends field lines, with the field that delimits the body, and the empty line.
-pub(super) fn fields(out: &mut BytesMut, fields: &Fields, length: BodyLength, delivery: Delivery) {
-    let told = fields.first("content-length").is_some();
-    for field in fields.iter() {
+pub(super) fn fields<'a>(
+    out: &mut BytesMut,
+    fields: impl Iterator<Item = &'a Field>,
+    length: BodyLength,
+    delivery: Delivery,
+) {
+    let mut told = false;
+    for field in fields {
         // INVARIANT: one framing field per message. The body's own delivery decides, whatever the fields say.
-        let frames = field.is("transfer-encoding") || (field.is("content-length") && chunked_or_open(delivery));
-        if !frames {
+        let tells = field.is("content-length");
+        told |= tells;
+        if !(field.is("transfer-encoding") || (tells && chunked_or_open(delivery))) {
             line(out, &field.name, &field.value);
         }
     }

@@ -137,7 +137,7 @@ impl Credentials {
             .with_protocol_versions(TLS_12_UP)
             .map_err(unusable)?;
         let mut config = match tls {
-            UpstreamTls::Clear => return Err(unusable("clear text was asked for")),
+            UpstreamTls::Clear | UpstreamTls::Unproven => return Err(unusable("clear text was asked for")),
             UpstreamTls::Mesh { identity, expected, .. } => {
                 let svid = self.identity(identity)?;
                 let verifier = MeshServer::new(self.bundles.clone(), denylist.clone(), expected.clone());

@@ -2,7 +2,7 @@
 
 use super::rig::{Rig, TestPage};
 use super::upstream::{Server, request};
-use ringwall_dataplane::page::{Destination, RetryOn, Upstream};
+use ringwall_dataplane::page::{Destination, Place, RetryOn, Upstream};
 use ringwall_model::{Millis, Protocol};
 use std::sync::Arc;
 
@@ -259,7 +259,7 @@ async fn failures_are_named_as_envoy_names_them() {
     let mut full = two_ways.upstream();
     full.limits.connections = 0;
     check_failure(full, 503, "UO").await;
-    check_failure(Upstream { endpoints: Arc::new([]), ..two_ways.upstream() }, 503, "UH").await;
+    check_failure(Upstream { places: Arc::new([]), ..two_ways.upstream() }, 503, "UH").await;
 }
 
 async fn check_failure(upstream: Upstream, status: u16, flags: &str) {
@@ -296,7 +296,8 @@ async fn a_try_goes_to_another_endpoint() {
     drop(closed);
     let server = Server::echo().await;
     let mut upstream = server.upstream();
-    upstream.endpoints = Arc::new([dead.clone(), Destination::Address(server.address), dead]);
+    let place = |to: &Destination| Arc::new(Place { to: to.clone(), ..Place::clone(&upstream.places[0]) });
+    upstream.places = [&dead, &Destination::Address(server.address), &dead].map(place).into();
     upstream.retry_on = RetryOn { connect_failure: true, ..RetryOn::default() };
     let rig = Rig::start(TestPage::to(upstream));
     for _ in 0..8 {

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use ringwall_dataplane::page::{Speaks, Upstream};
+use ringwall_dataplane::page::{Place, Speaks, Upstream};
 use ringwall_model::{Version, WorkloadId};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -38,7 +38,8 @@ async fn grpc_server() -> Upstream {
             tokio::spawn(serve);
         }
     });
-    Upstream { speaks: Speaks::Http2, ..Upstream::plain("outbound|9000||grpc", address, WorkloadId(1)) }
+    let upstream = Upstream::plain("outbound|9000||grpc", address, WorkloadId(1));
+    upstream.with_places(|place| Place { speaks: Speaks::Http2, ..place.clone() })
 }
 
 async fn grpc(request: Request<Incoming>) -> Result<Response<Frames>, Infallible> {

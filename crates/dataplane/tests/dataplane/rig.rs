@@ -4,6 +4,7 @@ use ringwall_dataplane::engine::{Dial, Engine, EventSink, Shared};
 use ringwall_dataplane::message::Body;
 use ringwall_dataplane::page::{
     Admitted, Arrival, Destination, Labels, Local, Opening, Outcome, ProxyHeader, Reading, Refused, Server, Upstream,
+    Way,
 };
 use ringwall_dataplane::{ListenerId, Page};
 use ringwall_head::Settings;
@@ -51,8 +52,10 @@ fn refused(reply: Reply, because: Reason) -> Outcome {
         details: "rbac_access_denied_matched_policy[none]".into(),
         flag: "-",
         edits: Vec::new(),
+        delay: None,
         labels: Labels::default(),
         trace: Trace::default(),
+        decided: None,
     }))
 }
 
@@ -90,19 +93,22 @@ impl Page for TestPage {
                 let _ = body.hold(4).await;
             }
             Outcome::Admitted(Box::new(Admitted {
-                upstream: self.upstream.lock().unwrap().clone(),
+                upstream: Arc::new(self.upstream.lock().unwrap().clone()),
+                affinity: None,
                 response_edits: Vec::new(),
                 body_limit: None,
                 delay: None,
                 labels: Labels::default(),
                 trace: Trace::default(),
+                decided: None,
                 state: None,
             }))
         })
     }
 
-    fn connection<'a>(&'a self, _: &'a Listener, _: &'a Peer) -> Local<'a, Result<Upstream, (Layer, Reason)>> {
-        Box::pin(async move { Ok(self.upstream.lock().unwrap().clone()) })
+    fn connection<'a>(&'a self, _: &'a Listener, _: &'a Peer) -> Local<'a, Result<Way, (Layer, Reason)>> {
+        let upstream = Arc::new(self.upstream.lock().unwrap().clone());
+        Box::pin(async move { Ok(Way { upstream, affinity: None }) })
     }
 
     fn workload(&self, _: WorkloadId) -> Arc<str> {

@@ -8,7 +8,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType,
 };
 use ringwall_dataplane::Selector;
-use ringwall_dataplane::page::{ClientCertificate, Floor, Opening, Server, Upstream, UpstreamTls};
+use ringwall_dataplane::page::{ClientCertificate, Floor, Opening, Place, Server, Upstream, UpstreamTls};
 use ringwall_dataplane::tls::{Credentials, Identity, ServerCredential, provider};
 use ringwall_model::{Protocol, SpiffeId, Timestamp};
 use ringwall_pki::{Bundle, Bundles, Denied, Denylist};
@@ -281,12 +281,13 @@ async fn a_revocation_cuts_and_keeps_out() {
 async fn hop(forge: &Forge, expected: &str) -> (u16, Rig, Rig, Fake) {
     let (server, inner) = mesh(forge, strict()).await;
     let mut upstream = Upstream::plain("outbound|80||bff", inner.address, ringwall_model::WorkloadId(1));
-    upstream.tls = UpstreamTls::Mesh {
+    upstream.retries = 0;
+    let tls = UpstreamTls::Mesh {
         identity: id(KONG),
         expected: Arc::new([id(expected)]),
         server_name: "outbound_.80_._.bff.application.svc.cluster.local".into(),
     };
-    upstream.retries = 0;
+    let upstream = upstream.with_places(|place| Place { tls: tls.clone(), ..place.clone() });
     let credentials = forge.credentials(&[KONG]);
     let outer = Rig::with(TestPage::to(upstream), Protocol::Http, |shared| {
         shared.credentials = ArcSwap::from_pointee(credentials);

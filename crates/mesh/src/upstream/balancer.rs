@@ -5,6 +5,7 @@
 
 use super::{BalancerPolicy, HashOn};
 use ringwall_model::Call;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The state of one destination's balancing. Shared between threads.
@@ -46,13 +47,19 @@ impl Balancer {
 pub fn hash(on: &HashOn, call: &Call) -> Option<u64> {
     Some(match on {
         HashOn::Header(name) => fnv(call.fields.first(name)?),
-        HashOn::SourceAddress => match call.client.address {
-            std::net::IpAddr::V4(address) => fnv(&address.octets()),
-            std::net::IpAddr::V6(address) => fnv(&address.octets()),
-        },
+        HashOn::SourceAddress => hash_of_address(on, call.client.address)?,
         HashOn::Query(name) => fnv(pairs(call.views.query.as_ref()?, b'&', name)?),
         HashOn::Cookie { name, .. } => fnv(call.fields.all("cookie").find_map(|line| pairs(line, b';', name))?),
     })
+}
+
+/// The hash of a connection's source, when that is what the policy names.
+pub fn hash_of_address(on: &HashOn, address: IpAddr) -> Option<u64> {
+    match (on, address) {
+        (HashOn::SourceAddress, IpAddr::V4(address)) => Some(fnv(&address.octets())),
+        (HashOn::SourceAddress, IpAddr::V6(address)) => Some(fnv(&address.octets())),
+        _ => None,
+    }
 }
 
 fn pairs<'a>(text: &'a [u8], between: u8, name: &str) -> Option<&'a [u8]> {

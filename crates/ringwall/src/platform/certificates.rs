@@ -6,14 +6,16 @@
 use ringwall_dataplane::tls::{Credentials, Identity, ServerCredential, provider};
 use ringwall_manifest::World;
 use ringwall_model::{Millis, SpiffeId, Timestamp};
-use ringwall_pki::authority::{Authority, Issued, self_signed};
+use ringwall_pki::authority::{Authority, FreshKey, Issued, KeyKind, PkiError, Request, self_signed};
+use ringwall_pki::certificate::Certificate;
 use ringwall_pki::plan::{Reach, Source};
 use ringwall_pki::profile::Validity;
 use ringwall_pki::{Bundle, Bundles};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The authorities of one process: one for the mesh, one in the stead of public issuers.
 pub struct Authorities {
@@ -23,6 +25,8 @@ pub struct Authorities {
     pub edge: Authority,
     /// Lifetime of an SVID.
     pub svid_lifetime: Millis,
+    /// Keys that were made ahead.
+    spare: SpareKeys,
 }
 
 /// One set of credentials and what there is to say of it.
@@ -35,6 +39,32 @@ pub struct Set {
     pub edge: Vec<EdgeCertificate>,
     /// Why a server of the edge has no certificate.
     pub missing: Vec<String>,
+    /// What the next World may keep.
+    pub kept: Kept,
+}
+
+/// What was made for a World, and holds for the next one as far as it asks for the same.
+#[derive(Clone, Default)]
+pub struct Kept {
+    svids: BTreeMap<SpiffeId, Made>,
+    edge: Vec<MadeForEdge>,
+}
+
+/// A certificate with its key.
+#[derive(Clone)]
+struct Made {
+    key: Arc<CertifiedKey>,
+    /// When it is made anew.
+    renews: Timestamp,
+}
+
+/// A certificate of the edge, and what it was made for.
+#[derive(Clone)]
+struct MadeForEdge {
+    request: Request,
+    source: Source,
+    told: EdgeCertificate,
+    made: Made,
 }
 
 /// One certificate of the edge.
@@ -51,27 +81,35 @@ pub struct EdgeCertificate {
 }
 
 impl Authorities {
-    /// Makes a whole new set for a World.
+    /// Makes a set for a World. What was made before, is asked for again and is not due is kept.
     ///
     /// # Errors
     /// A sentence that names the certificate that could not be made.
-    pub fn make(&self, world: &World, reach: Reach, now: Timestamp) -> Result<Set, String> {
+    pub fn make(&self, world: &World, reach: Reach, now: Timestamp, before: &Kept) -> Result<Set, String> {
         let mut credentials = Credentials::default();
         credentials.bundles = Arc::new(self.bundles(world)?);
-        let mut due = now.plus(self.svid_lifetime);
+        let mut kept = Kept::default();
         for workload in world.inventory.workloads.iter().filter(|workload| workload.in_mesh) {
             let identity = &workload.identity;
-            if !credentials.identities.contains_key(identity) {
-                let issued = self.svid(identity, now)?;
-                // Renewed at half its life, give or take a tenth, so that workloads do not all come at once.
-                due = due.min(ringwall_pki::renewal::of_svid(issued.validity, super::outside::dice()));
-                credentials.identities.insert(identity.clone(), Identity { key: certified(issued)? });
+            if !kept.svids.contains_key(identity) {
+                let made = before.svids.get(identity).filter(|made| now < made.renews).cloned();
+                let made = made.map_or_else(|| self.made(identity, now), Ok)?;
+                credentials.identities.insert(identity.clone(), Identity { key: made.key.clone() });
+                kept.svids.insert(identity.clone(), made);
             }
         }
-        let mut set = Set { credentials, due, edge: Vec::new(), missing: Vec::new() };
+        let due = kept.svids.values().map(|made| made.renews).fold(now.plus(self.svid_lifetime), Timestamp::min);
+        let mut set = Set { credentials, due, edge: Vec::new(), missing: Vec::new(), kept };
         self.secrets(world, &mut set)?;
-        self.edge(world, reach, now, &mut set)?;
+        self.edge(world, reach, now, before, &mut set)?;
         Ok(set)
+    }
+
+    fn made(&self, identity: &SpiffeId, now: Timestamp) -> Result<Made, String> {
+        let issued = self.svid(identity, now)?;
+        // Renewed at half its life, give or take a tenth, so that workloads do not all come at once.
+        let renews = ringwall_pki::renewal::of_svid(issued.validity, super::outside::dice());
+        Ok(Made { key: certified(issued)?, renews })
     }
 
     /// An SVID.
@@ -105,38 +143,87 @@ impl Authorities {
     }
 
     /// Certificates that Certificate resources ask for.
-    fn edge(&self, world: &World, reach: Reach, now: Timestamp, set: &mut Set) -> Result<(), String> {
+    fn edge(&self, world: &World, reach: Reach, now: Timestamp, before: &Kept, set: &mut Set) -> Result<(), String> {
         let plan = &world.certificates;
         for certificate in plan.order().into_iter().filter_map(|index| plan.certificates.get(index)) {
             let secret = format!("{}/{}", certificate.namespace, certificate.secret);
             if set.credentials.servers.contains_key(secret.as_str()) {
                 continue;
             }
-            let told = |error: String| format!("Certificate {}: {error}", certificate.full_name());
-            let (issued, signed) = match plan.source(certificate, reach) {
-                Source::SelfSigned => {
-                    let issued = self_signed(&certificate.request(), now).map_err(|error| told(error.to_string()))?;
-                    (issued, "itself".to_owned())
-                }
-                // A Secret with an authority in it is a real signer only when the manifests bring it.
-                Source::Secret(..) | Source::StandIn { .. } => {
-                    let issued =
-                        self.edge.issue_names(&certificate.request(), now).map_err(|error| told(error.to_string()))?;
-                    (issued, "the embedded authority".to_owned())
-                }
-                Source::Pending { why } => {
-                    set.missing.push(told(why));
+            let (request, source) = (certificate.request(), plan.source(certificate, reach));
+            let same = |made: &&MadeForEdge| {
+                made.told.secret == secret && made.request == request && made.source == source && now < made.made.renews
+            };
+            let made = match (before.edge.iter().find(same), &source) {
+                (Some(made), _) => made.clone(),
+                (None, Source::Pending { why }) => {
+                    set.missing.push(format!("Certificate {}: {why}", certificate.full_name()));
                     continue;
                 }
+                (None, _) => {
+                    let issued = self.issue(&request, &source, now);
+                    let issued = issued.map_err(|why| format!("Certificate {}: {why}", certificate.full_name()))?;
+                    self.made_for_edge(certificate, secret.clone(), request, source, issued)?
+                }
             };
-            let validity = issued.validity;
-            set.due = set.due.min(ringwall_pki::renewal::of_certificate(validity, certificate.renew_before));
-            let serial = issued.serial.iter().map(|byte| format!("{byte:02x}")).collect();
-            set.edge.push(EdgeCertificate { secret: secret.clone(), validity, serial, signed });
-            let credential = ServerCredential { key: certified(issued)?, client_authorities: None };
+            set.due = set.due.min(made.made.renews);
+            set.edge.push(made.told.clone());
+            let credential = ServerCredential { key: made.made.key.clone(), client_authorities: None };
             set.credentials.servers.insert(secret.into(), credential);
+            set.kept.edge.push(made);
         }
         Ok(())
+    }
+
+    /// A Secret with an authority in it is a real signer only when the manifests bring it.
+    fn issue(&self, request: &Request, source: &Source, now: Timestamp) -> Result<Issued, PkiError> {
+        let key = self.spare.take(request.key)?;
+        match source {
+            Source::SelfSigned => self_signed(request, key, now),
+            _ => self.edge.issue_names(request, key, now),
+        }
+    }
+
+    fn made_for_edge(
+        &self,
+        certificate: &Certificate,
+        secret: String,
+        request: Request,
+        source: Source,
+        issued: Issued,
+    ) -> Result<MadeForEdge, String> {
+        let signed = if source == Source::SelfSigned { "itself" } else { "the embedded authority" };
+        let validity = issued.validity;
+        let serial = issued.serial.iter().map(|byte| format!("{byte:02x}")).collect();
+        let renews = ringwall_pki::renewal::of_certificate(validity, certificate.renew_before);
+        let told = EdgeCertificate { secret, validity, serial, signed: signed.to_owned() };
+        Ok(MadeForEdge { request, source, told, made: Made { key: certified(issued)?, renews } })
+    }
+}
+
+/// Keys that take long to make, made ahead on a thread of their own: one of each kind that was asked for.
+#[derive(Clone, Default)]
+struct SpareKeys(Arc<Mutex<BTreeMap<KeyKind, FreshKey>>>);
+
+impl SpareKeys {
+    /// A key that was made ahead, or one that is made now.
+    fn take(&self, kind: KeyKind) -> Result<FreshKey, PkiError> {
+        if !kind.is_slow() {
+            return kind.generate();
+        }
+        let spare = self.lock().remove(&kind);
+        let keys = self.clone();
+        // Without a thread the next key is made when it is needed.
+        drop(std::thread::Builder::new().name("keys".into()).spawn(move || {
+            if let Ok(key) = kind.generate() {
+                keys.lock().insert(kind, key);
+            }
+        }));
+        spare.map_or_else(|| kind.generate(), Ok)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<KeyKind, FreshKey>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,8 +253,9 @@ impl Authorities {
                 .map_err(|error| format!("`{FILE}` in the state folder: {error}"));
         }
         let make = |name| Authority::generate(name, ringwall_pki::profile::Constraints::Unconstrained, now);
-        let told = |error: ringwall_pki::PkiError| error.to_string();
-        let made = Self { mesh: make("mesh").map_err(told)?, edge: make("edge").map_err(told)?, svid_lifetime };
+        let told = |error: PkiError| error.to_string();
+        let (mesh, edge) = (make("mesh").map_err(told)?, make("edge").map_err(told)?);
+        let made = Self { mesh, edge, svid_lifetime, spare: SpareKeys::default() };
         if let Some(state) = state {
             let stored = serde_json::json!({ "mesh": text(&made.mesh), "edge": text(&made.edge) });
             state.write(FILE, stored.to_string().as_bytes()).map_err(|error| error.to_string())?;
@@ -189,7 +277,7 @@ impl Authorities {
             let constraints = ringwall_pki::profile::Constraints::Unconstrained;
             Authority::load(&stored, constraints, now).map_err(|error| error.to_string())
         };
-        Ok(Self { mesh: load("mesh")?, edge: load("edge")?, svid_lifetime })
+        Ok(Self { mesh: load("mesh")?, edge: load("edge")?, svid_lifetime, spare: SpareKeys::default() })
     }
 }
 

@@ -2,16 +2,16 @@
 //!
 //! In: a World, swapped. Out: the same World for one call, what was made for it once, State that survives it.
 
-use super::upstream::Clusters;
+use super::upstream::Chosen;
 use arc_swap::ArcSwap;
 use ringwall_control::binds::Binds;
 use ringwall_control::facts::FactsKeeper;
-use ringwall_dataplane::page::ProxyHeader;
+use ringwall_dataplane::page::{ProxyHeader, Upstream};
 use ringwall_manifest::World;
 use ringwall_mesh::route::ServerTls;
 use ringwall_model::{Listener, WorkloadId};
 use ringwall_shield::{Blocks, Connections, Counters};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -27,7 +27,7 @@ pub struct Current {
     /// The World.
     pub world: World,
     /// Its listeners by the socket they are bound to.
-    pub bound: BTreeMap<SocketAddr, Listener>,
+    pub bound: BTreeMap<SocketAddr, Arc<Listener>>,
 }
 
 /// What the data plane's threads look at.
@@ -59,8 +59,8 @@ pub struct Made {
     /// The World that it was made for.
     generation: u64,
     settings: BTreeMap<SocketAddr, Arc<ringwall_head::Settings>>,
-    /// Clusters by source, host, port and subset.
-    pub clusters: Clusters,
+    /// Upstreams by what was chosen.
+    pub upstreams: HashMap<Chosen, Arc<Upstream>>,
 }
 
 impl InForce {
@@ -86,7 +86,7 @@ impl InForce {
     }
 
     /// The World in force, and what this listener is in it; `None` when it serves it no longer.
-    pub fn at(&self, listener: &Listener) -> Option<(Arc<Current>, Listener)> {
+    pub fn at(&self, listener: &Listener) -> Option<(Arc<Current>, Arc<Listener>)> {
         let current = self.current.load_full();
         let now = current.bound.get(&listener.bind)?.clone();
         Some((current, now))

@@ -2,15 +2,17 @@
 //!
 //! In: connections and calls of the engine. Out: what the World in force says of them. Never: a decision of its own.
 
-use super::force::InForce;
+use super::force::{Current, InForce};
+use super::health;
 use super::outside::Live;
 use ringwall_dataplane::message::Body;
 use ringwall_dataplane::page::{
-    Admitted, Answer, Arrival, ClientCertificate, Destination, Floor, Labels, Local, Opening, Outcome, Page,
-    ProxyHeader, Reading, Refused, Server, Upstream,
+    Admitted, Answer, Arrival, ClientCertificate, Draw, Floor, Labels, Local, Opening, Outcome, Page, Place,
+    ProxyHeader, Reading, Refused, Server, Upstream, Way,
 };
 use ringwall_mesh::Mode;
 use ringwall_mesh::route::{TlsMode, TlsVersion};
+use ringwall_model::event::Decided;
 use ringwall_model::{Call, Decision, Layer, Listener, Millis, Peer, Protocol, Reason, Role, WorkloadId};
 use ringwall_shield::judge::{Followed, State};
 use std::any::Any;
@@ -118,33 +120,35 @@ impl Page for InForce {
             let facts = self.shield_facts.load_full();
             let live = Live::new(self, call.id, &facts, body);
             match ringwall_wall::request(&current.world, &listener, call, &live).await {
-                ringwall_wall::Outcome::Admitted(admitted) => self.admit(&current.world, &listener, *admitted),
-                ringwall_wall::Outcome::Refused(refused) => Outcome::Refused(Box::new(refuse(*refused))),
+                ringwall_wall::Outcome::Admitted(admitted) => self.admit(&current, &listener, call, *admitted),
+                ringwall_wall::Outcome::Refused(refused) => {
+                    let decided = Some(Decided(current));
+                    Outcome::Refused(Box::new(Refused { decided, ..refuse(*refused) }))
+                }
             }
         })
     }
 
-    fn connection<'a>(
-        &'a self,
-        listener: &'a Listener,
-        peer: &'a Peer,
-    ) -> Local<'a, Result<Upstream, (Layer, Reason)>> {
+    fn connection<'a>(&'a self, listener: &'a Listener, peer: &'a Peer) -> Local<'a, Result<Way, (Layer, Reason)>> {
         Box::pin(async move {
             let (current, listener) = self.at(listener).ok_or((Layer::Route, Reason::Builtin(WITHDRAWN)))?;
             let dice = super::outside::dice();
             let outcome = ringwall_wall::connection::connection(&current.world, &listener, peer, dice);
             let way = outcome.way.ok_or(outcome.because)?;
-            self.connection_upstream(&current.world, &way)
-                .ok_or((Layer::Upstream, Reason::Builtin("upstream/unknown-destination")))
+            let upstream = self
+                .connection_upstream(&current.world, &way)
+                .ok_or((Layer::Upstream, Reason::Builtin("upstream/unknown-destination")))?;
+            let affinity = health::affinity_of_address(&upstream, peer.address.ip());
+            Ok(Way { upstream, affinity })
         })
     }
 
-    fn choose(&self, upstream: &Upstream, tried: &[Destination], dice: u64) -> Option<Destination> {
-        self.choose_endpoint(upstream, tried, dice)
+    fn choose(&self, upstream: &Upstream, tried: &[Arc<Place>], draw: Draw) -> Option<Arc<Place>> {
+        health::choose(upstream, tried, draw)
     }
 
-    fn observed(&self, upstream: &Upstream, to: &Destination, answer: Answer) {
-        self.observe_endpoint(upstream, to, answer);
+    fn observed(&self, upstream: &Upstream, to: &Place, answer: Answer) {
+        health::observe(upstream, to, answer);
     }
 
     fn workload(&self, id: WorkloadId) -> Arc<str> {
@@ -170,12 +174,14 @@ impl InForce {
 
     fn admit(
         &self,
-        world: &ringwall_manifest::World,
+        current: &Arc<Current>,
         listener: &Listener,
+        call: &Call,
         admitted: ringwall_wall::Admitted,
     ) -> Outcome {
         let labels = labels(&admitted.labels, &admitted.caller);
-        let Some(upstream) = self.upstream(world, listener, &admitted.hop) else {
+        let decided = Some(Decided(current.clone()));
+        let Some(upstream) = self.upstream(&current.world, listener, &admitted.hop) else {
             let reply = ringwall_model::Reply::Http { status: 503, fields: Vec::new(), body: bytes::Bytes::new() };
             return Outcome::Refused(Box::new(Refused {
                 reply,
@@ -183,17 +189,21 @@ impl InForce {
                 details: "cluster_not_found".into(),
                 flag: "NC",
                 edits: admitted.response_edits,
+                delay: admitted.delay,
                 labels,
                 trace: admitted.trace,
+                decided,
             }));
         };
         Outcome::Admitted(Box::new(Admitted {
+            affinity: health::affinity(&upstream, call),
             upstream,
             response_edits: admitted.response_edits,
             body_limit: admitted.body_limit,
             delay: admitted.delay.filter(|delay| *delay > Millis(0)),
             labels,
             trace: admitted.trace,
+            decided,
             state: None,
         }))
     }
@@ -214,8 +224,10 @@ fn withdrawn() -> Outcome {
         details: "listener_withdrawn".into(),
         flag: "NR",
         edits: Vec::new(),
+        delay: None,
         labels: Labels::default(),
         trace: ringwall_model::Trace::default(),
+        decided: None,
     }))
 }
 
@@ -227,19 +239,21 @@ fn refuse(refused: ringwall_wall::Refused) -> Refused {
     Refused {
         labels: labels(&refused.labels, &refused.caller),
         trace: refused.trace,
+        decided: None,
         reply: refused.reply,
         because,
         details: refused.details,
         flag: if refused.flag.is_empty() { "-" } else { refused.flag },
         edits: refused.response_edits,
+        delay: refused.delay.filter(|delay| *delay > Millis(0)),
     }
 }
 
 fn labels(labels: &ringwall_wall::Labels, caller: &ringwall_model::Caller) -> Labels {
-    let consumer: Arc<str> = caller.consumer.as_deref().unwrap_or_default().into();
+    let consumer = || caller.consumer.as_deref().unwrap_or_default().into();
     Labels {
         route: labels.gateway_route.clone().or_else(|| labels.route.clone()),
-        gateway: labels.gateway_service.clone().map(|service| (service, consumer)),
+        gateway: labels.gateway_service.clone().map(|service| (service, consumer())),
         ..Labels::default()
     }
 }

@@ -3,6 +3,7 @@
 //! In: manifests. Out: the World's number, or why it was not taken. Order of commits: certificates, logs, applications,
 //! then listeners: what widens comes last.
 
+use super::certificates::Kept;
 use super::force::Current;
 use super::{Live, NotUp, Platform, workers};
 use crate::demo::app::App;
@@ -79,7 +80,7 @@ impl Platform {
             if let Some(sockets) = sockets {
                 fresh.push((listener.clone(), sockets));
             }
-            bound.insert(at, listener);
+            bound.insert(at, Arc::new(listener));
         }
         Ok((Current { world, bound }, fresh))
     }
@@ -138,14 +139,14 @@ impl Platform {
     /// Which certificate could not be made; the old set stays in force.
     pub fn rotate_certificates(&self) -> Result<(), String> {
         let current = self.world();
-        let set = self.authorities.make(&current.world, self.reach(), now())?;
+        let set = self.authorities.make(&current.world, self.reach(), now(), &Kept::default())?;
         let mut live = self.live();
         self.put(set, &mut live);
         Ok(())
     }
 
     fn put(&self, set: super::certificates::Set, live: &mut Live) {
-        (live.edge, live.missing, live.due) = (set.edge, set.missing, set.due);
+        (live.edge, live.missing, live.due, live.kept) = (set.edge, set.missing, set.due, set.kept);
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(engine) = engine.as_ref() {
             engine.shared().credentials.store(Arc::new(set.credentials));
@@ -189,9 +190,9 @@ impl Shell<Current> for Certificates<'_> {
     }
 
     fn prepare(&self, current: &Arc<Current>) -> Result<Prepared, String> {
-        let set = self.platform.authorities.make(&current.world, self.platform.reach(), now())?;
         let mut live = self.live.borrow_mut();
-        (live.edge, live.missing, live.due) = (set.edge, set.missing, set.due);
+        let set = self.platform.authorities.make(&current.world, self.platform.reach(), now(), &live.kept)?;
+        (live.edge, live.missing, live.due, live.kept) = (set.edge, set.missing, set.due, set.kept);
         let credentials = Arc::new(set.credentials);
         let shared = self.platform.with_engine(|engine| engine.shared().clone()).ok_or("the engine has ended")?;
         let commit = move || {

@@ -83,7 +83,7 @@ pub fn listeners(current: &Current) -> String {
 }
 
 fn ordered(current: &Current) -> Vec<&Listener> {
-    let mut all: Vec<_> = current.bound.values().collect();
+    let mut all: Vec<_> = current.bound.values().map(|listener| &**listener).collect();
     all.sort_by_key(|listener| (listener.role, listener.workload, listener.address));
     all
 }
