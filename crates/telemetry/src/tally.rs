@@ -26,9 +26,12 @@ pub struct Tallies {
     generation: u64,
     /// Keyed, because some of what is hashed (a consumer, a host outside the mesh) is a client's choice.
     hasher: RandomState,
-    kinds: HashMap<u64, Vec<(Kind, Arc<[(Number, Amount)]>)>>,
+    kinds: HashMap<u64, Vec<(Kind, Additions)>>,
     count: usize,
 }
+
+/// The series that an exchange adds to, and how much.
+type Additions = Arc<[(Number, Amount)]>;
 
 /// What decides which series an exchange adds to.
 #[derive(Debug)]
@@ -80,7 +83,7 @@ pub fn count(shard: &mut Shard, exchange: &Exchange, names: &Names<'_>) {
     let protocol = Protocol::of(exchange);
     let known = shard.tallies.find(exchange, &protocol, names.generation);
     let additions = known.unwrap_or_else(|hash| {
-        let additions: Arc<[_]> = Making { shard, exchange, names, made: Vec::new() }.all(&protocol).into();
+        let additions: Additions = Making { shard, exchange, names, made: Vec::new() }.all(&protocol).into();
         shard.tallies.keep(hash, Kind::of(exchange, protocol), additions.clone());
         additions
     });
@@ -91,12 +94,7 @@ pub fn count(shard: &mut Shard, exchange: &Exchange, names: &Names<'_>) {
 
 impl Tallies {
     /// What exchanges like this one add; else the hash to keep it under.
-    fn find(
-        &mut self,
-        exchange: &Exchange,
-        protocol: &Protocol,
-        generation: u64,
-    ) -> Result<Arc<[(Number, Amount)]>, u64> {
+    fn find(&mut self, exchange: &Exchange, protocol: &Protocol, generation: u64) -> Result<Additions, u64> {
         if self.generation != generation {
             self.kinds.clear();
             (self.generation, self.count) = (generation, 0);
@@ -110,7 +108,7 @@ impl Tallies {
         same.map(|(_, additions)| additions.clone()).ok_or(hash)
     }
 
-    fn keep(&mut self, hash: u64, kind: Kind, additions: Arc<[(Number, Amount)]>) {
+    fn keep(&mut self, hash: u64, kind: Kind, additions: Additions) {
         if self.count >= MOST_KINDS {
             self.kinds.clear();
             self.count = 0;

@@ -20,7 +20,10 @@ const MOST_CLUSTERS: usize = 4096;
 
 /// The health of all clusters, by the name of the workload that calls and the cluster's.
 #[derive(Default)]
-pub struct Health(Mutex<BTreeMap<(Arc<str>, Arc<str>), Arc<Watched>>>);
+pub struct Health(Mutex<BTreeMap<Cluster, Arc<Watched>>>);
+
+/// The caller's name and the cluster's.
+type Cluster = (Arc<str>, Arc<str>);
 
 /// One cluster as one workload sees it.
 #[derive(Debug)]
