@@ -18,6 +18,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "crs", package: "ringwall-waf", needs: "crs/tests" },
     Suite { name: "istio-paths", package: "xtask", needs: "istio/path-normalization.jsonl" },
     Suite { name: "libinjection", package: "ringwall-waf", needs: "libinjection/verdicts.jsonl" },
+    Suite { name: "netpol", package: "xtask", needs: "netpol/truth-tables.jsonl" },
     Suite { name: "router", package: "xtask", needs: "router/cases.jsonl" },
 ];
 

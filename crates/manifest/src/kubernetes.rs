@@ -1,11 +1,15 @@
 //! Kubernetes' own kinds: who and what there is, before any policy.
 //!
 //! In: resources of the groups core, `apps`, `batch` and `discovery.k8s.io`. Out: [`Declared`], from which
-//! [`crate::inventory`] makes the inventory. Never: policy. Follows the Kubernetes API reference 1.34; what says nothing
+//! [`crate::inventory`] makes the inventory. Policy of the packet layer: [`network_policy`], [`cluster_network_policy`]. Follows the Kubernetes API reference 1.34; what says nothing
 //! about the network (resources, probes, volumes) is set aside without a word.
 
+pub mod cluster_network_policy;
+pub mod code;
 pub mod endpoints;
+pub mod label_selector;
 pub mod namespace;
+pub mod network_policy;
 pub mod protocol;
 pub mod secret;
 pub mod service;
@@ -13,10 +17,11 @@ pub mod workload;
 
 pub use endpoints::EndpointSet;
 pub use secret::{Redacted, Secret};
-pub use workload::{Draft, EnvValue, Injection};
+pub use workload::{Draft, EnvValue, Injection, Link};
 
 use crate::resource::Resource;
 use ringwall_model::{Namespace, Service};
+use ringwall_packet::endpoint::Node;
 use std::collections::BTreeMap;
 
 /// All that the manifests declare, before addresses are given and selectors resolved.
@@ -26,6 +31,8 @@ pub struct Declared {
     pub namespaces: BTreeMap<Box<str>, Namespace>,
     /// Service accounts, as (namespace, name).
     pub accounts: std::collections::BTreeSet<(Box<str>, Box<str>)>,
+    /// Nodes by name.
+    pub nodes: BTreeMap<Box<str>, Node>,
     /// Workloads.
     pub workloads: Vec<Draft>,
     /// Services; endpoints are still empty.

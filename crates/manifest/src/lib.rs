@@ -16,6 +16,7 @@
 
 pub mod certmanager;
 pub mod code;
+pub mod conformance;
 pub mod inventory;
 pub mod istio;
 pub mod kong;

@@ -6,6 +6,7 @@
 
 mod dialects;
 pub mod firewall;
+mod ground;
 pub mod installation;
 pub mod kinds;
 mod listeners;
@@ -26,7 +27,8 @@ use crate::source::{Input, Sources};
 use ringwall_gateway::Gateway;
 use ringwall_mesh::Mesh;
 use ringwall_mesh::route::Routes;
-use ringwall_model::{Endpoint, Finding, Inventory, Listener, RuleBook, ServiceId, Severity, WorkloadId};
+use ringwall_model::{Endpoint, Finding, Inventory, Listener, RuleBook, ServiceId, Severity, SpiffeId, WorkloadId};
+use ringwall_packet::Ground;
 use ringwall_pki::plan::{Plan, Reach};
 use ringwall_shield::Shield;
 use std::collections::BTreeMap;
@@ -53,6 +55,10 @@ pub struct World {
     pub gateways: BTreeMap<WorkloadId, Arc<Gateway>>,
     /// The settings that each of them runs with.
     pub deployments: BTreeMap<WorkloadId, Arc<Deployment>>,
+    /// Network policies over the workloads: endpoint numbers are workload numbers.
+    pub ground: Ground,
+    /// Who proves each identity; several where pods share a service account.
+    pub bearers: BTreeMap<SpiffeId, Vec<WorkloadId>>,
     /// Limits, blocks, reputation, geography.
     pub shield: Shield,
     /// The web application firewall; the shell arms it. `None`: no rule set is in force.

@@ -7,7 +7,7 @@ mod entries;
 
 use crate::endpoint::EndpointId;
 use crate::ground::{Direction, Ground};
-use crate::judge::{View, isolating};
+use crate::judge::{View, isolating, rules};
 use crate::names::Names;
 use crate::policy::{Action, Force, Policy, Port, Rule, Tier};
 use crate::ruleset::{self, Chain, Group, GroupId, Outcome, Ruleset, Step, Verdict};
@@ -113,7 +113,7 @@ impl<'a> Compiler<'a> {
         };
         let (admin, network) = (of(Tier::Admin), of(Tier::Network));
         let mut tiers = vec![self.tier(&admin, direction, own)];
-        let otherwise = match isolating(network.iter().copied()) {
+        let otherwise = match isolating(&network, direction) {
             Some(because) => {
                 tiers.push(self.tier(&network, direction, own));
                 Verdict::Drop(because)
@@ -146,14 +146,6 @@ impl<'a> Compiler<'a> {
 
 fn close((outcome, entries): (Outcome, Entries)) -> Option<Step> {
     entries.into_step(outcome)
-}
-
-pub(crate) fn rules(policy: &Policy, direction: Direction) -> &[Rule] {
-    let rules = match direction {
-        Direction::Egress => &policy.egress,
-        Direction::Ingress => &policy.ingress,
-    };
-    rules.as_deref().unwrap_or_default()
 }
 
 fn names_ports(policy: &Policy) -> bool {

@@ -48,7 +48,7 @@ pub enum Opinion {
     },
     /// It refuses it.
     Refuse {
-        /// The rule; for a NetworkPolicy the one that isolates the pod.
+        /// The rule; where nothing allows the flow, the NetworkPolicy that isolates the pod.
         because: Reason,
     },
 }
@@ -137,15 +137,21 @@ impl Ground {
             Direction::Egress => peer_endpoint,
             Direction::Ingress => self.endpoints().get(own),
         };
-        let sight = Sight { ground: self, names, direction, peer, peer_endpoint, destination, flow };
-        match sight.chain(own, View::Enforced) {
-            Err(because) => Opinion::Refuse { because },
-            Ok(because) => {
-                let audited = self.selecting(own, direction).any(|policy| policy.force == Force::Audit);
-                let shadow = if audited { sight.chain(own, View::Shadow).err() } else { None };
-                Opinion::Pass { because, would_refuse: shadow }
-            }
-        }
+        let (protocol, port) = (flow.protocol, flow.port);
+        let peer = Other::Address(peer);
+        let sight = Sight { ground: self, names, direction, peer, peer_endpoint, destination, protocol, port };
+        sight.opinion(own)
+    }
+
+    /// What the source's policies say of a flow to a name outside whose address is not known yet. Rules for domain names
+    /// hold it by its name, and blocks that are a whole family (`0.0.0.0/0`, `::/0`, whatever is taken out of them) hold
+    /// it too: a name of the outside is taken to have an address of the outside. Smaller blocks do not.
+    pub fn opinion_of_name(&self, names: &Names, source: IpAddr, name: &str, protocol: u8, port: u16) -> Opinion {
+        let nobody = Opinion::Pass { because: Reason::NoRuleApplies, would_refuse: None };
+        let Some(own) = self.endpoints().at(source) else { return nobody };
+        let (direction, peer) = (Direction::Egress, Other::Name(name));
+        let (peer_endpoint, destination) = (None, None);
+        Sight { ground: self, names, direction, peer, peer_endpoint, destination, protocol, port }.opinion(own)
     }
 }
 
@@ -168,12 +174,31 @@ impl View {
     }
 }
 
-/// The policy that is named when a pod is isolated and nothing allows a flow: the first by name; under audit the first
-/// one in audit mode, for without it the flow would pass.
-pub(crate) fn isolating<'p>(policies: impl Iterator<Item = &'p Policy> + Clone) -> Option<Reason> {
-    let mut audited = policies.clone().filter(|policy| policy.force == Force::Audit);
-    let mut policies = policies;
-    audited.next().or_else(|| policies.next()).map(|policy| Reason::Rule(policy.id))
+/// The policy that is named when a pod is isolated and nothing allows a flow: under audit one in audit mode, for without
+/// it the flow would pass; else the one nearest to the pod: it chooses pods and allows something; else the first by name.
+pub(crate) fn isolating(policies: &[&Policy], direction: Direction) -> Option<Reason> {
+    let nearness = |policy: &&&Policy| {
+        let allows = !rules(policy, direction).is_empty();
+        let chooses = !policy.subject.pods.is_empty();
+        (policy.force == Force::Audit, allows && chooses, allows)
+    };
+    // The last of the greatest is the first by name of the reversed list.
+    policies.iter().rev().max_by_key(nearness).map(|policy| Reason::Rule(policy.id))
+}
+
+pub(crate) fn rules(policy: &Policy, direction: Direction) -> &[Rule] {
+    let rules = match direction {
+        Direction::Egress => &policy.egress,
+        Direction::Ingress => &policy.ingress,
+    };
+    rules.as_deref().unwrap_or_default()
+}
+
+/// The other end, as far as it is known.
+#[derive(Clone, Copy)]
+enum Other<'a> {
+    Address(IpAddr),
+    Name(&'a str),
 }
 
 /// One end's sight of one flow.
@@ -181,14 +206,26 @@ struct Sight<'a> {
     ground: &'a Ground,
     names: &'a Names,
     direction: Direction,
-    peer: IpAddr,
+    peer: Other<'a>,
     peer_endpoint: Option<&'a Endpoint>,
     /// Whose named ports count.
     destination: Option<&'a Endpoint>,
-    flow: Flow,
+    protocol: u8,
+    port: u16,
 }
 
 impl Sight<'_> {
+    fn opinion(&self, own: EndpointId) -> Opinion {
+        match self.chain(own, View::Enforced) {
+            Err(because) => Opinion::Refuse { because },
+            Ok(because) => {
+                let audited = self.ground.selecting(own, self.direction).any(|policy| policy.force == Force::Audit);
+                let shadow = if audited { self.chain(own, View::Shadow).err() } else { None };
+                Opinion::Pass { because, would_refuse: shadow }
+            }
+        }
+    }
+
     fn chain(&self, own: EndpointId, view: View) -> Result<Reason, Reason> {
         let of = |tier: Tier| {
             let selecting = self.ground.selecting(own, self.direction);
@@ -199,9 +236,9 @@ impl Sight<'_> {
             Some((Action::Deny, because)) => return Err(because),
             Some((Action::Pass, _)) | None => {}
         }
-        let isolating = isolating(of(Tier::Network).collect::<Vec<_>>().into_iter());
-        if let Some(because) = isolating {
-            return self.first_of(of(Tier::Network)).map(|(_, because)| because).ok_or(because);
+        let network: Vec<&Policy> = of(Tier::Network).collect();
+        if let Some(because) = isolating(&network, self.direction) {
+            return self.first_of(network.into_iter()).map(|(_, because)| because).ok_or(because);
         }
         match self.first_of(of(Tier::Baseline)) {
             Some((Action::Deny, because)) => Err(because),
@@ -211,11 +248,7 @@ impl Sight<'_> {
     }
 
     fn first_of<'p>(&self, policies: impl Iterator<Item = &'p Policy>) -> Option<(Action, Reason)> {
-        let rules = policies.flat_map(|policy| match self.direction {
-            Direction::Egress => policy.egress.iter().flatten(),
-            Direction::Ingress => policy.ingress.iter().flatten(),
-        });
-        let mut rules = rules;
+        let mut rules = policies.flat_map(|policy| rules(policy, self.direction));
         rules.find(|rule| self.holds(rule)).map(|rule| (rule.action, Reason::Rule(rule.id)))
     }
 
@@ -238,21 +271,26 @@ impl Sight<'_> {
     fn is_peer(&self, peer: &Peer) -> bool {
         match peer {
             Peer::Pods(pods) => self.peer_endpoint.is_some_and(|endpoint| self.ground.is_selected(pods, endpoint)),
-            Peer::Block { within, except } => {
-                within.contains(&self.peer) && !except.iter().any(|block| block.contains(&self.peer))
-            }
+            Peer::Block { within, except } => match self.peer {
+                Other::Address(peer) => within.contains(&peer) && !except.iter().any(|block| block.contains(&peer)),
+                Other::Name(_) => within.prefix_len() == 0,
+            },
             Peer::Nodes(selector) => {
+                let Other::Address(peer) = self.peer else { return false };
                 let mut nodes = self.ground.endpoints().nodes().values();
-                nodes.any(|node| selector.matches(&node.labels) && node.addresses.contains(&self.peer))
+                nodes.any(|node| selector.matches(&node.labels) && node.addresses.contains(&peer))
             }
-            Peer::Name(pattern) => self.names.addresses(pattern).any(|address| address == self.peer),
+            Peer::Name(pattern) => match self.peer {
+                Other::Address(peer) => self.names.addresses(pattern).any(|address| address == peer),
+                Other::Name(name) => pattern.matches(name),
+            },
         }
     }
 
     fn is_port(&self, port: &Port) -> bool {
         match port {
             Port::Range { protocol, first, last } => {
-                *protocol == self.flow.protocol && (*first..=*last).contains(&self.flow.port)
+                *protocol == self.protocol && (*first..=*last).contains(&self.port)
             }
             Port::Named { .. } => false,
         }
@@ -262,6 +300,6 @@ impl Sight<'_> {
         let Port::Named { protocol, name } = port else { return false };
         let ports = self.destination.into_iter().flat_map(|endpoint| &endpoint.ports);
         let mut named = ports.filter(|(known, of, _)| known == name && protocol.is_none_or(|wanted| wanted == *of));
-        named.any(|(_, of, number)| *of == self.flow.protocol && *number == self.flow.port)
+        named.any(|(_, of, number)| *of == self.protocol && *number == self.port)
     }
 }

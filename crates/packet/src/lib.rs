@@ -22,6 +22,7 @@ pub mod ground;
 pub mod judge;
 pub mod names;
 pub mod policy;
+pub mod reach;
 pub mod ruleset;
 pub mod selector;
 
@@ -31,4 +32,5 @@ pub use ground::Ground;
 pub use judge::{Decision, Direction, Flow, Opinion};
 pub use names::{DomainPattern, Names};
 pub use policy::Policies;
+pub use reach::Matrix;
 pub use selector::{Requirement, Selector};

@@ -1,9 +1,10 @@
 //! The page for a connection without HTTP that we read: TCP, or TLS that is passed on unopened.
 //!
 //! In: World, listener, peer. Out: where it goes, or the layer and rule that end it. The order at a workload is the same
-//! as for a call: identity, authorization, then the way on.
+//! as for a call: NetworkPolicy, identity, authorization, then the way on.
 
 use crate::outcome::Hop;
+use crate::packet;
 use ringwall_manifest::World;
 use ringwall_mesh::route::{At, ConnectionChoice, ConnectionSelection, Target};
 use ringwall_model::{Decision, Layer, Listener, Peer, Reason, Role, Trace, WorkloadId};
@@ -43,6 +44,10 @@ pub fn connection(world: &World, listener: &Listener, peer: &Peer, dice: u64) ->
     let server_name = peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
     // A passed-on TLS connection shows no identity at a gateway's door; its authorization sees plaintext, as Envoy's does.
     if listener.role != Role::Outbound {
+        let network = packet::arriving(world, own, port, peer);
+        if let Some(because) = refused(network, &mut trace) {
+            return ended(because, trace);
+        }
         let verdict = ringwall_mesh::judge::connection_verdict(&world.mesh, own, port, peer);
         let because = verdict.judgement.decision.because();
         trace.note(Layer::Mesh, &verdict.judgement.decision);
@@ -70,6 +75,10 @@ pub fn connection(world: &World, listener: &Listener, peer: &Peer, dice: u64) ->
         ConnectionSelection::Route(choice) => {
             let because = choice.because;
             trace.note(Layer::Route, &Decision::Pass { because });
+            let network = packet::leaving(world, own, &choice.host, choice.port, choice.subset.as_ref());
+            if let Some(because) = refused(network, &mut trace) {
+                return ended(because, trace);
+            }
             let way = Some(Way::Route { source: own, choice: Box::new(choice) });
             ConnectionOutcome { way, because: (Layer::Route, because), details: "".into(), trace }
         }
@@ -78,4 +87,15 @@ pub fn connection(world: &World, listener: &Listener, peer: &Peer, dice: u64) ->
             ConnectionOutcome { way: None, because: (Layer::Route, because), details: "route_not_found".into(), trace }
         }
     }
+}
+
+/// Notes what the packet layer says; its reason when it refuses.
+fn refused(said: Option<Decision>, trace: &mut Trace) -> Option<Reason> {
+    let decision = said?;
+    trace.note(Layer::Packet, &decision);
+    matches!(decision, Decision::Refuse { .. }).then(|| decision.because())
+}
+
+fn ended(because: Reason, trace: Trace) -> ConnectionOutcome {
+    ConnectionOutcome { way: None, because: (Layer::Packet, because), details: "network_policy".into(), trace }
 }

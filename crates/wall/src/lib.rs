@@ -22,6 +22,7 @@ pub mod connection;
 mod firewall;
 pub mod outcome;
 pub mod outside;
+mod packet;
 pub mod reading;
 mod request;
 

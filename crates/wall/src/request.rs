@@ -7,6 +7,7 @@
 use crate::apply::{apply, retarget};
 use crate::outcome::{Admitted, Hop, Kind, Labels, Outcome, Refused};
 use crate::outside::Outside;
+use crate::packet;
 use ringwall_gateway::Gateway;
 use ringwall_gateway::plugin::rate_limiting::OnFailure;
 use ringwall_manifest::World;
@@ -77,6 +78,9 @@ impl<'a> Page<'a> {
         let role = self.listener.role;
         // ORDER: framing first: what cannot be read in one way only must not be judged in one way only.
         self.head(call)?;
+        if role != Role::Outbound {
+            self.network(packet::arriving(self.world, own, self.listener.address.port(), &call.peer))?;
+        }
         let presented = shield::presented(&self.world.shield, own, call);
         if role == Role::Edge {
             // ORDER: cheapest first: a flood must not reach a signature or a regular expression.
@@ -268,10 +272,12 @@ impl<'a> Page<'a> {
         outside: &impl Outside,
     ) -> Result<(), Box<End>> {
         let Some(workload) = self.world.inventory.workload(ingress) else { return Err(self.unanswered(Layer::Mesh)) };
+        let port = self.world.target_port(&route.host, route.port);
+        self.network(packet::between(self.world, ingress, gateway, port))?;
         let tls = PeerTls { identity: Some(workload.identity.clone()), server_name: None, version: "TLSv1.3" };
         let peer = Peer { address: call.peer.address, tls: Some(tls) };
         let client = std::mem::replace(&mut call.peer, peer);
-        let verdict = self.mesh(gateway, self.world.target_port(&route.host, route.port), call, outside).await;
+        let verdict = self.mesh(gateway, port, call, outside).await;
         call.peer = client;
         verdict
     }
@@ -334,7 +340,10 @@ impl<'a> Page<'a> {
             // What a gateway sends goes out through its own sidecar: its routes and its identity.
             (_, Some(through), _) => self.sidecar(through.workload, call, outside),
             (Role::Outbound, ..) => self.sidecar(own, call, outside),
-            (_, None, Some(route)) => Ok(Hop::Upstream { source: own, route: Box::new(route) }),
+            (_, None, Some(route)) => {
+                self.leaving(own, &route)?;
+                Ok(Hop::Upstream { source: own, route: Box::new(route) })
+            }
             (_, None, None) => Err(self.lost()),
         }
     }
@@ -343,7 +352,17 @@ impl<'a> Page<'a> {
         let target = self.target.take().or_else(|| self.listener.target.clone());
         let target = target.as_ref().map(|(host, port)| (&**host, *port));
         let route = self.routed(At::Sidecar { workload: source, target }, call, outside)?;
+        self.leaving(source, &route)?;
         Ok(Hop::Upstream { source, route: Box::new(route) })
+    }
+
+    fn leaving(&mut self, source: WorkloadId, route: &RouteChoice) -> Result<(), Box<End>> {
+        self.network(packet::leaving(self.world, source, &route.host, route.port, route.subset.as_ref()))
+    }
+
+    /// What NetworkPolicies say, where there are any.
+    fn network(&mut self, said: Option<Decision>) -> Result<(), Box<End>> {
+        said.map_or(Ok(()), |decision| self.settle(Layer::Packet, decision, "network_policy"))
     }
 
     /// Notes a decision; a refusal ends the walk.

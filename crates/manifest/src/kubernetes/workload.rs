@@ -6,6 +6,8 @@ use crate::code;
 use crate::node::Cursor;
 use crate::resource::Resource;
 use ringwall_model::{Finding, Labels, Place, Protocol, Severity};
+use ringwall_packet::Network;
+use ringwall_packet::endpoint::protocol::{SCTP, TCP, UDP};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -31,12 +33,27 @@ pub struct Draft {
     pub address: Option<IpAddr>,
     /// Ports: name, number, protocol.
     pub ports: Vec<(Box<str>, u16, Protocol)>,
+    /// What the packet layer needs to know of it beside its labels and its address.
+    pub link: Link,
     /// What the Pod itself says about the mesh.
     pub injection: Injection,
     /// Environment of its containers, by name.
     pub env: BTreeMap<Box<str>, EnvValue>,
     /// Where it is declared.
     pub place: Place,
+}
+
+/// How a Pod hangs on the network.
+#[derive(Clone, Debug, Default)]
+pub struct Link {
+    /// Ports by name, of every protocol: name, IP protocol number, port.
+    pub named_ports: Vec<(Box<str>, u8, u16)>,
+    /// Its own network, or the host's.
+    pub network: Network,
+    /// The node it runs on; empty when nothing says so.
+    pub node: Box<str>,
+    /// Addresses beside the first.
+    pub other_addresses: Vec<IpAddr>,
 }
 
 /// What a Pod says about the sidecar.
@@ -78,9 +95,13 @@ pub enum EnvValue {
 pub fn lower_pod(resource: &Resource<'_>, declared: &mut Declared) {
     let place = resource.place();
     let draft = pod(resource, resource.spec(), &resource.labels, &resource.annotations, place);
-    let address = resource.root.get("status").get("podIP");
+    let status = resource.root.get("status");
+    let address = status.get("podIP");
     let address = if address.is_present() { address.address() } else { None };
-    declared.workloads.push(Draft { address, ..draft });
+    let addresses = status.get("podIPs").items().filter_map(|at| at.get("ip").address());
+    let other_addresses = addresses.filter(|other| Some(*other) != address).collect();
+    let link = Link { other_addresses, ..draft.link.clone() };
+    declared.workloads.push(Draft { address, link, ..draft });
 }
 
 /// Lowers a `Deployment`, `ReplicaSet` or `StatefulSet`: `spec.replicas` workloads.
@@ -174,8 +195,10 @@ fn pod(resource: &Resource<'_>, spec: Cursor<'_>, labels: &Labels, annotations: 
         at.report(at.finding(code::IGNORED, Severity::Warning, title));
     }
     let (mut ports, mut env) = (Vec::new(), BTreeMap::new());
+    let mut link = Link { node: spec.get("nodeName").string().unwrap_or_default().into(), ..Link::default() };
+    link.network = if host_network { Network::Host } else { Network::Own };
     for container in spec.get("containers").required().items() {
-        read_container(container, &mut ports, &mut env);
+        read_container(container, &mut ports, &mut link.named_ports, &mut env);
     }
     spec.descriptive(POD);
     Draft {
@@ -187,6 +210,7 @@ fn pod(resource: &Resource<'_>, spec: Cursor<'_>, labels: &Labels, annotations: 
         service_account: account.unwrap_or("default").into(),
         address: None,
         ports,
+        link,
         injection: injection(labels, annotations, host_network),
         env,
         place,
@@ -208,15 +232,19 @@ fn injection(labels: &Labels, annotations: &Labels, host_network: bool) -> Injec
 fn read_container(
     container: Cursor<'_>,
     ports: &mut Vec<(Box<str>, u16, Protocol)>,
+    named_ports: &mut Vec<(Box<str>, u8, u16)>,
     env: &mut BTreeMap<Box<str>, EnvValue>,
 ) {
     for port in container.get("ports").items() {
         let name = port.get("name").string().unwrap_or_default();
-        let transport = port.get("protocol").enumeration(&[("TCP", "TCP"), ("UDP", "UDP"), ("SCTP", "SCTP")]);
+        let transport = port.get("protocol").enumeration(&[("TCP", TCP), ("UDP", UDP), ("SCTP", SCTP)]).unwrap_or(TCP);
         port.ignored("hostPort", "Ringwall binds only its own addresses");
         port.descriptive(&["hostIP"]);
         let Some(number) = port.get("containerPort").required().port() else { continue };
-        if transport.is_none_or(|transport| transport == "TCP") {
+        if !name.is_empty() {
+            named_ports.push((name.into(), transport, number));
+        }
+        if transport == TCP {
             ports.push((name.into(), number, protocol_of(name, None, number)));
         }
     }
@@ -254,9 +282,10 @@ pub fn lower_entry(resource: &Resource<'_>, declared: &mut Declared) {
     let spec = resource.spec();
     let mut labels = resource.labels.clone();
     labels.extend(spec.get("labels").labels().unwrap_or_default());
-    let mut ports = Vec::new();
+    let (mut ports, mut named_ports) = (Vec::new(), Vec::new());
     for (name, number) in spec.get("ports").entries() {
         if let Some(number) = number.port() {
+            named_ports.push((name.into(), TCP, number));
             ports.push((name.into(), number, protocol_of(name, None, number)));
         }
     }
@@ -279,6 +308,7 @@ pub fn lower_entry(resource: &Resource<'_>, declared: &mut Declared) {
         annotations: resource.annotations.clone(),
         service_account: spec.get("serviceAccount").string().unwrap_or("default").into(),
         address,
+        link: Link { named_ports, ..Link::default() },
         ports,
         injection: Injection::Always,
         env: BTreeMap::new(),
@@ -302,7 +332,6 @@ const POD: &[&str] = &[
     "hostname",
     "imagePullSecrets",
     "initContainers",
-    "nodeName",
     "nodeSelector",
     "os",
     "overhead",

@@ -3,6 +3,7 @@
 //! In: sorted documents, the inventory. Out: engines' rules. The order does not matter to meaning: every rule names its
 //! resource, and each engine sorts by what its product sorts by.
 
+use super::ground;
 use super::kinds::{Dialect, Lowering};
 use super::opening::{Opened, kind_fields};
 use super::{Options, World};
@@ -44,6 +45,7 @@ pub fn lower(
     world: &mut World,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
+    ground::lower(opened, declared, world, &mut findings);
     mesh(opened, scope, world, &mut findings);
     gateways(opened, declared, options, world, &mut findings);
     shield(opened, world, &mut findings);

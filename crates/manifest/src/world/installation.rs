@@ -6,7 +6,7 @@
 
 use crate::inventory::MeshScope;
 use crate::kubernetes::protocol::protocol_of;
-use crate::kubernetes::{Declared, Draft, Injection};
+use crate::kubernetes::{Declared, Draft, Injection, Link};
 use crate::node::{Node, Value};
 use crate::resource::Kind;
 use crate::source::Document;
@@ -91,6 +91,7 @@ pub fn gateway_draft(namespace: &str, name: &str, labels: Labels, ports: &[Servi
         service_account: format!("{name}-service-account").into(),
         address: None,
         ports: ports.iter().map(|port| (port.name.clone(), port.target, port.protocol)).collect(),
+        link: Link::default(),
         injection: Injection::Always,
         env: BTreeMap::new(),
         place,

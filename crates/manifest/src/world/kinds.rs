@@ -33,6 +33,8 @@ pub enum Dialect {
     Istio,
     /// cert-manager.
     CertManager,
+    /// Kubernetes' own network policies.
+    Packet,
     /// Prometheus operator.
     Prometheus,
     /// Our own.
@@ -42,7 +44,7 @@ pub enum Dialect {
 const ISTIO: Lowering = Lowering::Dialect(Dialect::Istio);
 const CERTIFICATES: Lowering = Lowering::Dialect(Dialect::CertManager);
 const PROMETHEUS: Lowering = Lowering::Dialect(Dialect::Prometheus);
-const PACKET: Lowering = Lowering::NotEnforced("the packet layer does not compile it in this build");
+const PACKET: Lowering = Lowering::Dialect(Dialect::Packet);
 const TELEMETRY: Lowering = Lowering::NotEnforced("access logs follow `meshConfig`; metrics are always kept");
 const SILENT: Lowering = Lowering::NotEnforced("it says nothing about who may call whom");
 
@@ -61,6 +63,7 @@ pub const KINDS: &[Served] = &[
     kind("", "Endpoints", &["v1"], Lowering::Inventory(endpoints::lower)),
     kind("", "LimitRange", &["v1"], SILENT),
     kind("", "Namespace", &["v1"], Lowering::Inventory(namespace::lower)),
+    kind("", "Node", &["v1"], Lowering::Inventory(namespace::lower_node)),
     kind("", "PersistentVolume", &["v1"], SILENT),
     kind("", "PersistentVolumeClaim", &["v1"], SILENT),
     kind("", "Pod", &["v1"], Lowering::Inventory(workload::lower_pod)),
@@ -103,6 +106,7 @@ pub const KINDS: &[Served] = &[
     kind("policy", "PodDisruptionBudget", &["v1"], SILENT),
     kind("policy.networking.k8s.io", "AdminNetworkPolicy", &["v1alpha1"], PACKET),
     kind("policy.networking.k8s.io", "BaselineAdminNetworkPolicy", &["v1alpha1"], PACKET),
+    kind("policy.networking.k8s.io", "ClusterNetworkPolicy", &["v1alpha2", "v1beta1"], PACKET),
     kind("rbac.authorization.k8s.io", "ClusterRole", &["v1"], SILENT),
     kind("rbac.authorization.k8s.io", "ClusterRoleBinding", &["v1"], SILENT),
     kind("rbac.authorization.k8s.io", "Role", &["v1"], SILENT),

@@ -9,7 +9,7 @@ use super::installation::{gateway_draft, gateway_service, service_port};
 use super::opening::Opened;
 use crate::code;
 use crate::kubernetes::protocol::protocol_of;
-use crate::kubernetes::{Declared, Draft, Injection};
+use crate::kubernetes::{Declared, Draft, Injection, Link};
 use names::{Named, Names};
 use ringwall_model::{Finding, Labels, Selector, Service, ServicePort, Severity};
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,6 +124,7 @@ fn add_workload(
         service_account: account.into(),
         address: None,
         ports: ports.iter().map(|port| ("".into(), *port, protocol_of("", None, *port))).collect(),
+        link: Link::default(),
         injection: Injection::ByNamespace,
         env: BTreeMap::new(),
         place: named.place.clone(),

@@ -387,7 +387,10 @@ fn show_block(block: &Block) -> Value {
 }
 
 /// The layers that this build enforces and those that it does not, with the reason.
-pub const NOT_IN_FORCE: &[(Layer, &str)] = &[(Layer::Packet, "NetworkPolicy is read and not enforced by this build")];
+pub const NOT_IN_FORCE: &[(Layer, &str)] = &[(
+    Layer::Packet,
+    "in the kernel; NetworkPolicy is enforced on the connections that this wall carries, by identity",
+)];
 
 /// The answerer of the control socket.
 pub fn answerer(platform: &Arc<Platform>) -> Arc<ringwall_control::socket::Answerer> {

@@ -91,18 +91,19 @@ fn ordered(current: &Current) -> Vec<&Listener> {
 /// The layers of a listener's role.
 fn layers_of(listener: &Listener) -> &'static str {
     match listener.role {
-        Role::Edge => "tls head shield route waf mesh gateway",
-        Role::Gateway => "tls head waf mesh gateway route",
-        Role::Inbound => "tls head mesh",
-        Role::Outbound => "head route",
-        Role::Egress => "tls mesh route",
+        Role::Edge => "packet tls head shield route waf mesh gateway",
+        Role::Gateway => "packet tls head waf mesh gateway route",
+        Role::Inbound => "packet tls head mesh",
+        Role::Outbound => "head route packet",
+        Role::Egress => "packet tls mesh route",
     }
 }
 
 fn layers(current: &Current) -> String {
     let world = &current.world;
     let mut text = format!(
-        "in force     shield {} policies, gateway {}, mesh {} rules in all\n",
+        "in force     packet {} policies, shield {}, gateway {}, mesh {} rules in all\n",
+        world.ground.policies().list().len(),
         world.shield.policies.len(),
         world.gateways.len(),
         world.rules.len()

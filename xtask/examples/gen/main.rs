@@ -1,5 +1,7 @@
 //! Documents that are made from the code: `gen` writes them, `gen --check` fails when one of them is stale.
 
+mod packet;
+
 use ringwall_telemetry::metrics::Kind;
 use ringwall_telemetry::metrics::family::FAMILIES;
 use std::fmt::Write as _;
@@ -10,8 +12,12 @@ fn main() -> ExitCode {
     let check = std::env::args().nth(1).is_some_and(|word| word == "--check");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut stale = 0;
-    let pages =
-        [("docs/layers/head.md", head()), ("docs/layers/waf.md", waf()), ("docs/operate/metrics.md", metrics())];
+    let pages = [
+        ("docs/layers/head.md", head()),
+        ("docs/layers/packet.md", packet::page(MADE)),
+        ("docs/layers/waf.md", waf()),
+        ("docs/operate/metrics.md", metrics()),
+    ];
     for (path, text) in pages {
         let file = root.join(path);
         if std::fs::read_to_string(&file).is_ok_and(|old| old == text) {
