@@ -20,6 +20,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("manifest", manifest),
     ("netlink", netlink),
     ("openapi", openapi),
+    ("messages", messages),
     ("path", paths),
     ("proxy_protocol", proxy_header),
     ("response", responses),
@@ -64,6 +65,24 @@ fn one_reading(call: &Call) {
     assert_eq!(call.body == BodyLength::Unknown, call.fields.first("transfer-encoding").is_some());
     assert!(call.fields.iter().all(|field| !field.value.iter().any(|octet| matches!(octet, 0 | b'\r' | b'\n'))));
     assert!(call.target.starts_with(b"/") || call.target.as_ref() == b"*");
+}
+
+/// Where a message ends does not depend on what comes after it.
+fn messages(bytes: &[u8]) {
+    use ringwall_head::messages::{event_end, frame_head, grpc_length};
+    if let Some(end) = event_end(bytes) {
+        assert!(end >= 2 && end <= bytes.len());
+        assert!(event_end(&bytes[..end]).is_some_and(|again| again <= end));
+    }
+    if let Some(frame) = frame_head(bytes) {
+        assert!((2..=14).contains(&frame.head));
+        assert_eq!(frame_head(&bytes[..frame.head]), Some(frame));
+        assert_eq!(frame_head(&bytes[..frame.head - 1]), None);
+    }
+    if let Some(length) = grpc_length(bytes) {
+        assert!(length >= 5);
+        assert_eq!(grpc_length(&bytes[..5]), Some(length));
+    }
 }
 
 /// The same for a stream: the first line is the pseudo-fields, each other one a field.

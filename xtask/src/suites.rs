@@ -16,6 +16,8 @@ pub struct Suite {
 /// All suites.
 pub const SUITES: &[Suite] = &[
     Suite { name: "crs", package: "ringwall-waf", needs: "crs/tests" },
+    Suite { name: "crs-blocking", package: "ringwall", needs: "crs/tests" },
+    Suite { name: "crs-edge", package: "ringwall", needs: "crs/tests" },
     Suite { name: "istio-paths", package: "xtask", needs: "istio/path-normalization.jsonl" },
     Suite { name: "libinjection", package: "ringwall-waf", needs: "libinjection/verdicts.jsonl" },
     Suite { name: "netpol", package: "xtask", needs: "netpol/truth-tables.jsonl" },
@@ -25,8 +27,14 @@ pub const SUITES: &[Suite] = &[
 /// The truth tables of NetworkPolicy against a real kernel; needs root or user namespaces.
 const IN_THE_KERNEL: Suite = Suite { name: "netpol", package: "ringwall-kernel", needs: "netpol/truth-tables.jsonl" };
 
-/// `conformance SUITE [--kernel] [--corpus DIR]`
+/// `conformance SUITE [--kernel] [--corpus DIR]`; `crs --through-edge` and `crs --blocking` are `crs-edge` and
+/// `crs-blocking`.
 pub fn command(name: &str, rest: &[&str]) -> bool {
+    let (name, rest) = match (name, rest) {
+        ("crs", ["--through-edge", rest @ ..]) => ("crs-edge", rest),
+        ("crs", ["--blocking", rest @ ..]) => ("crs-blocking", rest),
+        _ => (name, rest),
+    };
     let (kernel, rest) = match rest {
         ["--kernel", rest @ ..] => (true, rest),
         [rest @ .., "--kernel"] => (true, rest),
@@ -36,7 +44,7 @@ pub fn command(name: &str, rest: &[&str]) -> bool {
         [] => None,
         ["--corpus", folder] => Some(Path::new(*folder)),
         _ => {
-            eprintln!("usage: cargo xtask conformance SUITE [--kernel] [--corpus DIR]");
+            eprintln!("usage: cargo xtask conformance SUITE [--through-edge|--blocking|--kernel] [--corpus DIR]");
             return false;
         }
     };
@@ -72,6 +80,9 @@ pub fn run(suite: &Suite, folder: Option<&Path>) -> bool {
         return false;
     }
     println!("── conformance {}", suite.name);
+    if suite.package == "ringwall" && !run::holds(run::cargo(&["build", "--quiet", "--release", "-p", "ringwall"])) {
+        return false;
+    }
     run::example(suite.package, "conformance", &[suite.name, "--corpus", &corpus.to_string_lossy()])
 }
 

@@ -6,6 +6,7 @@ mod record;
 
 use crate::clock;
 use crate::forward;
+use crate::judged;
 use crate::message::{Body, Response};
 use crate::page::{Admitted, Outcome, Reading, Refused};
 use crate::worker::Conversation;
@@ -72,8 +73,15 @@ async fn admit(
     if let Some(delay) = admitted.delay {
         sleep(delay.duration()).await;
     }
+    let page = &conversation.shared.page;
+    let streams = judged::Streams::of(&**page, &mut call, &admitted, record.refusal());
+    let body = streams.request(body);
     let mut response = match forward::forward(&admitted, conversation, &mut call, body, &mut record).await {
         Ok(response) => response,
+        Err(_) if let Some(refused) = streams.refused() => {
+            record.ended(Layer::Waf, Reason::Builtin("waf/message-refused"));
+            return finish(refused, record);
+        }
         Err(failure) => {
             record.note(failure.note);
             let reply = Reply::text(failure.status, failure.says);
@@ -83,10 +91,10 @@ async fn admit(
             return finish(response, record);
         }
     };
-    let page = &conversation.shared.page;
     if let Err(refused) = page.response(&conversation.listener, &call, &admitted, &mut response).await {
         return refuse(call.id, refused, record);
     }
+    streams.response(&**page, &call, &admitted, &mut response);
     apply(&admitted.response_edits, &mut response.fields);
     if response.fields.first("date").is_none() {
         response.fields.push("date", clock::date_field());
@@ -99,8 +107,8 @@ fn apply(edits: &[FieldEdit], fields: &mut Fields) {
 }
 
 /// What the page says, as a response; dropping and resetting are the codec's.
-fn refuse(id: CallId, refused: Refused, mut record: Record) -> Response {
-    record.refused(&refused);
+fn refuse(id: CallId, mut refused: Refused, mut record: Record) -> Response {
+    record.refused(&mut refused);
     let mut response = of_reply(id, refused.reply).unwrap_or_else(|| of_status(SILENCE));
     apply(&refused.edits, &mut response.fields);
     finish(response, record)

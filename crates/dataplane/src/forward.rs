@@ -239,6 +239,7 @@ impl Failure {
             BodyError::TooLarge => (413, "-", "request_payload_too_large"),
             BodyError::Malformed => (400, "DPE", "http1.codec_error"),
             BodyError::TimedOut => (408, "SI", "stream_idle_timeout"),
+            BodyError::Refused => (403, "-", "message_refused"),
             BodyError::Closed => (400, "DC", "downstream_remote_disconnect"),
         };
         Self { status, says: error.to_string(), note: Note { flags, details: details.into() } }

@@ -21,6 +21,7 @@ mod exchange;
 mod forward;
 mod http1;
 mod http2;
+mod judged;
 mod pool;
 mod tcp;
 mod worker;

@@ -35,6 +35,9 @@ pub enum BodyError {
     /// No byte came in time.
     #[error("no byte came in time")]
     TimedOut,
+    /// The page refused a message in it.
+    #[error("a message was refused")]
+    Refused,
 }
 
 /// Where frames come from. Works like `Stream`; is never polled again after `None` or an error.

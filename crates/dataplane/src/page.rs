@@ -5,14 +5,18 @@
 
 use crate::message::{Body, Response};
 pub use crate::pool::Open;
+use bytes::Bytes;
 use ringwall_model::event::Decided;
 use ringwall_model::{
-    Call, FieldEdit, Fields, Layer, Listener, Millis, Peer, Reason, Reply, SpiffeId, Timestamp, Trace, WorkloadId,
+    Call, CallId, FieldEdit, Fields, Inspected, Layer, Listener, Millis, Peer, Reason, Reply, SpiffeId, Timestamp,
+    Trace, WorkloadId,
 };
 use std::any::Any;
+use std::cell::RefCell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A future that stays on its thread.
@@ -52,6 +56,12 @@ pub trait Page: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Judges the messages of an admitted call's stream one by one; `None`: they pass unread.
+    fn messages(&self, call: &Call, admitted: &Admitted, kind: MessageKind) -> Option<Rc<dyn Messages>> {
+        let _ = (call, admitted, kind);
+        None
+    }
+
     /// A connection that carries no HTTP the engine may read: TCP, or TLS that is passed on unopened.
     fn connection<'a>(&'a self, listener: &'a Listener, peer: &'a Peer) -> Local<'a, Result<Way, (Layer, Reason)>>;
 
@@ -70,6 +80,32 @@ pub trait Page: Send + Sync + 'static {
 
     /// `namespace/name` of a workload, for events.
     fn workload(&self, id: WorkloadId) -> Arc<str>;
+}
+
+/// What the messages of a stream are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// Text of a WebSocket, from the client.
+    WebSocket,
+    /// A server-sent event, from the service.
+    Event,
+    /// A message of gRPC with its prefix, from the client.
+    Grpc,
+}
+
+/// What the page will say of a message: nothing, or the layer and rule that refuse it.
+pub type Verdict = Local<'static, Result<(), (Layer, Reason)>>;
+
+/// Judges messages of one stream.
+pub trait Messages {
+    /// Judges one message; it waits meanwhile, and with it what comes after it.
+    fn judge(&self, message: Bytes) -> Verdict;
+
+    /// The longest message, in bytes.
+    fn longest(&self) -> usize;
+
+    /// The layer and rule that refuse a longer one.
+    fn too_long(&self) -> (Layer, Reason);
 }
 
 /// Whether a connection may be opened.
@@ -196,6 +232,8 @@ pub struct Refused {
     pub trace: Trace,
     /// The World that said it.
     pub decided: Option<Decided>,
+    /// What the firewall found, if it found anything.
+    pub inspected: Option<Box<Inspected>>,
 }
 
 /// The witness that every layer of the page let this call pass. `forward.rs` sends nothing without one.
@@ -217,12 +255,18 @@ pub struct Admitted {
     pub trace: Trace,
     /// The World that said it.
     pub decided: Option<Decided>,
-    /// What the page needs again at the response, such as the WAF's transaction.
-    pub state: Option<Box<dyn Carried>>,
+    /// The page's own admission, which only the page can make.
+    pub witness: Witness,
 }
 
+/// The page's own admission, shared by a call and its record.
+pub type Witness = Rc<RefCell<dyn Carried>>;
+
 /// What the page carries from request to response.
-pub trait Carried: Any + std::fmt::Debug {}
+pub trait Carried: Any + std::fmt::Debug {
+    /// What the firewall found in the exchange, told once, when its response is known or will not come.
+    fn told(&mut self, id: CallId) -> Option<Box<Inspected>>;
+}
 
 /// Where a connection without HTTP goes.
 #[derive(Debug)]

@@ -62,6 +62,16 @@ pub fn strip_hop_by_hop(fields: &mut Fields) {
     }
 }
 
+/// Whether a request carries messages of gRPC: over HTTP/2, `application/grpc` alone or with a format (`+proto`).
+pub fn is_grpc(fields: &Fields, version: ringwall_model::Version) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let Some(media) = fields.first("content-type").filter(|_| version == ringwall_model::Version::Http2) else {
+        return false;
+    };
+    let named = media.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
+    named && matches!(media.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
+}
+
 /// The protocol that the peer asks to change to: `Upgrade`, when `Connection` nominates it (RFC 9110 section 7.8).
 pub fn upgrade(fields: &Fields) -> Option<&[u8]> {
     nominated(fields).any(|name| name.eq_ignore_ascii_case(b"upgrade")).then_some(())?;

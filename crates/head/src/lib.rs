@@ -27,6 +27,7 @@ pub mod fault;
 pub mod fields;
 pub mod framing;
 pub mod h2;
+pub mod messages;
 mod octets;
 pub mod path;
 pub mod proxy_protocol;

@@ -5,3 +5,4 @@
 
 pub mod code;
 pub mod shield_policy;
+pub mod waf_policy;

@@ -23,6 +23,7 @@ use crate::istio::mesh_config::MeshSettings;
 use crate::kong::Deployment;
 use crate::kubernetes::{Declared, Secret};
 use crate::prometheus::Watched;
+use crate::ringwall::waf_policy::WafPolicy;
 use crate::source::{Input, Sources};
 use ringwall_gateway::Gateway;
 use ringwall_mesh::Mesh;
@@ -61,6 +62,8 @@ pub struct World {
     pub bearers: BTreeMap<SpiffeId, Vec<WorkloadId>>,
     /// Limits, blocks, reputation, geography.
     pub shield: Shield,
+    /// What manifests say of the web application firewall.
+    pub waf_policies: Vec<WafPolicy>,
     /// The web application firewall; the shell arms it. `None`: no rule set is in force.
     pub firewall: Option<firewall::Firewall>,
     /// Certificates to be made and kept.

@@ -169,6 +169,11 @@ impl Reply {
         Self::Http { status, fields: vec![("content-type", json)], body: body.into() }
     }
 
+    /// A redirect.
+    pub fn redirect(status: u16, location: impl Into<Bytes>) -> Self {
+        Self::Http { status, fields: vec![("location", location.into())], body: Bytes::new() }
+    }
+
     /// The status, when it is an HTTP response.
     pub const fn status(&self) -> Option<u16> {
         match self {

@@ -109,6 +109,8 @@ pub struct Exchange {
     pub gateway: Option<(Arc<str>, Arc<str>)>,
     /// What every layer said, in order.
     pub trace: crate::Trace,
+    /// What the firewall found, if it found anything.
+    pub inspected: Option<Box<Inspected>>,
     /// The World that decided: it names the rules above, also when another one is in force by now.
     pub decided: Option<Decided>,
 }
@@ -121,6 +123,52 @@ impl fmt::Debug for Decided {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Decided")
     }
+}
+
+/// What a web application firewall found in one request and its response. Values are as they came: telemetry redacts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspected {
+    /// The rules that matched, in order.
+    pub matches: Vec<RuleMatch>,
+    /// Anomaly score of the request.
+    pub inbound: i64,
+    /// Anomaly score of the response.
+    pub outbound: i64,
+    /// The audit record as one line of JSON, when the rule set keeps one.
+    pub audit: Option<String>,
+}
+
+/// A rule of a firewall that matched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleMatch {
+    /// Its id.
+    pub id: u64,
+    /// Phase, 1 to 5.
+    pub phase: u8,
+    /// What it looked at last, such as `ARGS:q`.
+    pub variable: String,
+    /// That value after the transformations, bounded.
+    pub value: String,
+    /// Message.
+    pub message: String,
+    /// Log data.
+    pub data: String,
+    /// 0 (emergency) to 7 (debug).
+    pub severity: Option<u8>,
+    /// What it added to anomaly scores.
+    pub score: i64,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Version of the rule.
+    pub version: String,
+    /// Rule file.
+    pub file: String,
+    /// Line in it.
+    pub line: u32,
+    /// Whether it goes to the error log.
+    pub logged: bool,
+    /// Whether it is the one that refused.
+    pub refused: bool,
 }
 
 /// A connection without HTTP: TCP, TLS passthrough, or one that failed.

@@ -4,20 +4,27 @@
 
 use crate::cli::{Check, Color, Everywhere, Format};
 use crate::exit::Exit;
+use ringwall_control::settings::Settings;
 use ringwall_control::source::{Input, Source};
 use ringwall_manifest::render::{self, Colour};
 use ringwall_manifest::world::StandIn;
 use ringwall_model::Severity;
 use std::io::IsTerminal;
+use std::path::Path;
 
 /// Checks manifests.
-pub fn run(check: &Check, common: &Everywhere) -> Exit {
+pub fn run(check: &Check, common: &Everywhere, settings: &Settings, folder: &Path) -> Exit {
     let inputs = match read(&check.manifests) {
         Ok(inputs) => inputs,
         Err(exit) => return exit,
     };
     let stand_in = if check.stand_in { StandIn::Workloads } else { StandIn::Nothing };
-    let (world, mut findings) = crate::platform::lower(&inputs, 0, stand_in);
+    let (mut world, mut findings) = crate::platform::lower(&inputs, 0, stand_in);
+    // Policies of the firewall are held against the rules that `up` would find.
+    match crate::crs::rules(settings, folder, crate::crs::Absent::Accept) {
+        Ok(rules) => findings.extend(world.arm(&rules)),
+        Err(exit) => return exit,
+    }
     if check.quiet {
         findings.retain(|finding| finding.severity != Severity::Note);
     }

@@ -261,6 +261,9 @@ pub struct Explain {
     /// A header of the described call, `Name: value`.
     #[arg(long = "header", short = 'H')]
     pub headers: Vec<String>,
+    /// Body of the described call; its media type is a header.
+    #[arg(long, value_name = "TEXT")]
+    pub data: Option<String>,
     /// Workload at whose listener it arrives, `namespace/name` [default: the ingress gateway].
     #[arg(long, value_name = "WORKLOAD")]
     pub at: Option<String>,

@@ -134,7 +134,7 @@ fn fetch(fetch: &FetchRules, state: &Path) -> Result<String, Exit> {
         let cache = config::cache_dir().ok_or_else(|| Exit::input("there is no HOME to keep a cache in"))?;
         let folder = crs::download(&cache, ASKED).map_err(Exit::input)?;
         let rules = rules::load(&folder.display().to_string()).map_err(Exit::input)?;
-        return Ok(rules.title);
+        return Ok(rules.title.to_string());
     }
     let own = state.join("crs");
     if own.exists() && !fetch.replace {

@@ -221,13 +221,8 @@ impl Tour {
 
     /// A new platform of these manifests, as the scenario wants it.
     fn fresh(&self, wants: Wants, inputs: &[Input]) -> Result<Stage, NotUp> {
-        self.under(&self.rules, wants, inputs)
-    }
-
-    /// The same under other rules of the firewall.
-    fn under(&self, rules: &Rules, wants: Wants, inputs: &[Input]) -> Result<Stage, NotUp> {
         let header = if wants == Wants::Balancer { ProxyHeader::Required } else { ProxyHeader::Absent };
-        Ok(self.on(start(inputs, &self.settings, rules, header)?))
+        Ok(self.on(start(inputs, &self.settings, &self.rules, header)?))
     }
 
     fn on(&self, platform: Arc<Platform>) -> Stage {

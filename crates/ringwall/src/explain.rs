@@ -44,9 +44,34 @@ pub fn text(record: &Value) -> String {
         let part = |name: &str| step.get(name).and_then(Value::as_str).unwrap_or("-");
         let _ = writeln!(text, "  {:<9} {:<7} {}", part("layer"), part("verdict"), part("rule"));
     }
+    text.push_str(&firewall(record));
     let _ = writeln!(text, "  details   {}", field("details"));
     if !field("place").is_empty() {
         let _ = writeln!(text, "  rule at   {}", field("place"));
     }
+    text
+}
+
+/// The rules of the firewall that matched: id, what they added to the score, what they looked at, and its value after the
+/// transformations, redacted where it is a credential.
+fn firewall(record: &Value) -> String {
+    let mut text = String::new();
+    let Some(found) = record.get("firewall").filter(|found| found.is_object()) else { return text };
+    for matched in found.get("matches").and_then(Value::as_array).into_iter().flatten() {
+        let part = |name: &str| matched.get(name).and_then(Value::as_str).unwrap_or_default();
+        let number = |name: &str| matched.get(name).and_then(Value::as_i64).unwrap_or_default();
+        let refused = if matched.get("refused").and_then(Value::as_bool) == Some(true) { " refuses" } else { "" };
+        let value: String = part("value").chars().take(60).collect();
+        let _ = writeln!(
+            text,
+            "  rule      {} +{}{refused} {} = {value:?}: {}",
+            number("id"),
+            number("score"),
+            part("variable"),
+            part("message")
+        );
+    }
+    let score = |name: &str| found.get(name).and_then(Value::as_i64).unwrap_or_default();
+    let _ = writeln!(text, "  score     request {}, response {}", score("inbound"), score("outbound"));
     text
 }

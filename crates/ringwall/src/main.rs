@@ -38,7 +38,7 @@ fn run(cli: Cli) -> Exit {
     match &cli.command {
         Command::Up(up) => up::run(up, &cli.common, settings),
         Command::Demo(demo) => demo::run(demo, &cli.common, &settings),
-        Command::Check(check) => check::run(check, &cli.common),
+        Command::Check(check) => check::run(check, &cli.common, &settings, &folder),
         Command::Test(test) => rehearse::run(test, &cli.common),
         Command::Explain(explain) => match (&explain.id, &explain.url) {
             (_, Some(url)) => explain::described::run(url, explain, &cli.common, &settings, &folder),

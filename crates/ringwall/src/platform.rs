@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod apps;
+mod aside;
 pub mod certificates;
 pub mod commands;
 mod dial;
@@ -14,6 +15,7 @@ pub mod logs;
 mod outside;
 mod page;
 mod reload;
+mod response;
 pub mod rules;
 pub use reload::lower;
 pub mod subject;
@@ -111,7 +113,8 @@ impl Platform {
         let binds = Arc::new(Binds::choose(u16::try_from(outside::dice() & 0xffff).unwrap_or_default()));
         let current = Arc::new(ArcSwap::from_pointee(Current::default()));
         let facts = Arc::new(keeper(&options, &current, &binds, &provider));
-        let force = Arc::new(InForce::new(current, facts, binds.clone(), options.proxy_header));
+        let bench = aside::Bench::start(aside::threads()).map_err(|error| NotUp(error.to_string()))?;
+        let force = Arc::new(InForce::new(current, facts, binds.clone(), options.proxy_header, bench));
         restore_blocks(&options, &force)?;
         let traces = match &options.state {
             Some(state) => state.file("traces"),
@@ -236,14 +239,18 @@ fn open_telemetry(options: &Options, folder: &std::path::Path) -> Result<Telemet
         },
         _ => Box::new(std::io::sink()),
     };
-    let flow: Box<dyn std::io::Write + Send> = match &options.state {
-        Some(state) => Box::new(append(&state.file("flow.log"))?),
-        None => Box::new(std::io::sink()),
+    let kept = |name: &str| -> Result<Box<dyn std::io::Write + Send>, NotUp> {
+        Ok(match &options.state {
+            Some(state) => Box::new(append(&state.file(name))?),
+            None => Box::new(std::io::sink()),
+        })
     };
     let bytes = options.settings.number("trace_records").saturating_mul(2048);
     let output = ringwall_telemetry::Output {
         access,
-        flow,
+        flow: kept("flow.log")?,
+        firewall: kept("waf.log")?,
+        audit: kept("audit.log")?,
         decisions: Some((folder.to_owned(), bytes)),
         lines_per_second: 100_000,
     };

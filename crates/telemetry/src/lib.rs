@@ -6,6 +6,7 @@
 //! Differs: one request is counted once (Istio counts it at both ends), so that ratios of sums are ratios of requests.
 //! Start reading at [`Telemetry::tell`].
 
+pub mod firewall;
 pub mod log;
 pub mod metrics;
 mod peers;

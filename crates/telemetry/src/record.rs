@@ -49,6 +49,7 @@ pub fn exchange(exchange: &Exchange, names: &Names<'_>) -> Value {
         "cluster": &*exchange.cluster,
         "upstream": exchange.upstream.map(|address| address.to_string()),
         "layers": layers,
+        "firewall": exchange.inspected.as_ref().map(|inspected| crate::firewall::record(inspected)),
     })
 }
 

@@ -104,13 +104,27 @@ pub fn text(value: &[u8]) -> Cow<'_, str> {
     }
 }
 
-fn is_credential_parameter(pair: &str) -> bool {
+/// Whether a query parameter, or a pair of it and its value, is a credential.
+pub fn is_credential_parameter(pair: &str) -> bool {
     // An encoded name is decoded as far as the listed words need it: `access%5Ftoken` is `access_token`.
     let name = pair.split('=').next().unwrap_or_default().replace("%5F", "_").replace("%5f", "_").replace("%2D", "-");
     is_credential(&name) || PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-fn parameter(pair: &str) -> Cow<'_, str> {
+/// A text that may hold queries anywhere, as it may be written: values of parameters that are credentials are taken out.
+pub fn pairs(text: &str) -> String {
+    let part = |part: &str| {
+        let (pair, end) = match part.strip_suffix(['?', '&', ' ', ';', '"']) {
+            Some(pair) => part.split_at(pair.len()),
+            None => (part, ""),
+        };
+        format!("{}{end}", parameter(pair))
+    };
+    text.split_inclusive(['?', '&', ' ', ';', '"']).map(part).collect()
+}
+
+/// A pair of a query as it may be written.
+pub fn parameter(pair: &str) -> Cow<'_, str> {
     if !is_credential_parameter(pair) {
         return Cow::Borrowed(pair);
     }

@@ -8,7 +8,9 @@ use crate::ring::{self, Ring};
 use crate::span::{self, Sampling};
 use crate::tally;
 use crate::writer::{Log, Rate, Sinks, Writer};
-use ringwall_model::{Connection, Event, Exchange, Inventory, Layer, Role, RuleBook, Timestamp, UpstreamChange};
+use ringwall_model::{
+    Connection, Event, Exchange, Inspected, Inventory, Layer, Role, RuleBook, Timestamp, UpstreamChange,
+};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -41,6 +43,10 @@ pub struct Output {
     pub access: Box<dyn Write + Send>,
     /// The flow log.
     pub flow: Box<dyn Write + Send>,
+    /// Rules of the firewall that matched, one line each.
+    pub firewall: Box<dyn Write + Send>,
+    /// Audit records of the firewall, one line of JSON each.
+    pub audit: Box<dyn Write + Send>,
     /// Directory and size in bytes of the ring of decisions.
     pub decisions: Option<(PathBuf, u64)>,
     /// Lines a second, over all logs.
@@ -92,8 +98,9 @@ impl Telemetry {
     /// When the ring's directory cannot be written to, or no thread can be started.
     pub fn start(output: Output) -> io::Result<Self> {
         let decisions = output.decisions.as_ref().map(|(directory, _)| directory.clone());
-        let ring = output.decisions.map(|(directory, bytes)| Ring::open(&directory, bytes)).transpose()?;
-        let sinks = Sinks { access: output.access, flow: output.flow, ring };
+        let ring = output.decisions.as_ref().map(|(directory, bytes)| Ring::open(directory, *bytes)).transpose()?;
+        let Output { access, flow, firewall, audit, .. } = output;
+        let sinks = Sinks { access, flow, firewall, audit, ring };
         let writer = Writer::start(sinks, output.lines_per_second)?;
         let (metrics, logs, spans) = Default::default();
         Ok(Self { metrics, writer, logs, decisions, spans, good: Rate::new(GOOD_RECORDS) })
@@ -161,6 +168,9 @@ impl Telemetry {
                 self.access(&access.format, exchange, names);
             }
         }
+        if let Some(inspected) = &exchange.inspected {
+            self.inspected(exchange, inspected);
+        }
         if self.decisions.is_some() && self.is_recorded(exchange) {
             self.write(Log::Decisions, &format!("{}\n", crate::record::exchange(exchange, names)), exchange.started);
         }
@@ -183,8 +193,21 @@ impl Telemetry {
         });
     }
 
+    fn inspected(&self, exchange: &Exchange, inspected: &Inspected) {
+        let lines = crate::firewall::lines(exchange.id, exchange.client, inspected);
+        if !lines.is_empty() {
+            self.write(Log::Firewall, &lines, exchange.started);
+        }
+        if let Some(record) = inspected.audit.as_deref().and_then(crate::firewall::audit) {
+            self.write(Log::Audit, &record, exchange.started);
+        }
+    }
+
     fn is_recorded(&self, exchange: &Exchange) -> bool {
-        let good = exchange.refused.is_none() && exchange.flags == "-" && exchange.status < 400;
+        let good = exchange.inspected.is_none()
+            && exchange.refused.is_none()
+            && exchange.flags == "-"
+            && exchange.status < 400;
         !good || self.good.has_room(exchange.started.seconds())
     }
 

@@ -21,6 +21,10 @@ pub enum Log {
     Access,
     /// The flow log.
     Flow,
+    /// Rules of the firewall that matched.
+    Firewall,
+    /// Audit records of the firewall.
+    Audit,
     /// The ring of decisions.
     Decisions,
 }
@@ -31,6 +35,8 @@ impl Log {
         match self {
             Self::Access => "access",
             Self::Flow => "flow",
+            Self::Firewall => "firewall",
+            Self::Audit => "audit",
             Self::Decisions => "decisions",
         }
     }
@@ -42,6 +48,10 @@ pub struct Sinks {
     pub access: Box<dyn Write + Send>,
     /// The flow log.
     pub flow: Box<dyn Write + Send>,
+    /// Rules of the firewall that matched.
+    pub firewall: Box<dyn Write + Send>,
+    /// Audit records of the firewall.
+    pub audit: Box<dyn Write + Send>,
     /// The ring of decisions, when there is one.
     pub ring: Option<Ring>,
 }
@@ -111,18 +121,22 @@ struct Batch {
 struct Lines {
     access: Vec<u8>,
     flow: Vec<u8>,
+    firewall: Vec<u8>,
+    audit: Vec<u8>,
     decisions: Vec<u8>,
 }
 
 impl Lines {
     fn len(&self) -> usize {
-        self.access.len() + self.flow.len() + self.decisions.len()
+        [&self.access, &self.flow, &self.firewall, &self.audit, &self.decisions].into_iter().map(Vec::len).sum()
     }
 
     fn of(&mut self, log: Log) -> &mut Vec<u8> {
         match log {
             Log::Access => &mut self.access,
             Log::Flow => &mut self.flow,
+            Log::Firewall => &mut self.firewall,
+            Log::Audit => &mut self.audit,
             Log::Decisions => &mut self.decisions,
         }
     }
@@ -194,11 +208,13 @@ fn write(queue: &Queue, mut sinks: Sinks) {
         // A sink that is broken (a closed pipe, a full disk) is no reason to stop serving.
         let _ = sinks.access.write_all(&lines.access).and_then(|()| sinks.access.flush());
         let _ = sinks.flow.write_all(&lines.flow).and_then(|()| sinks.flow.flush());
+        let _ = sinks.firewall.write_all(&lines.firewall).and_then(|()| sinks.firewall.flush());
+        let _ = sinks.audit.write_all(&lines.audit).and_then(|()| sinks.audit.flush());
         if let Some(ring) = &mut sinks.ring {
             let _ = lines.decisions.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| ring.push(line));
             let _ = ring.flush();
         }
-        for log in [Log::Access, Log::Flow, Log::Decisions] {
+        for log in [Log::Access, Log::Flow, Log::Firewall, Log::Audit, Log::Decisions] {
             lines.of(log).clear();
             lines.of(log).shrink_to(MOST_WAITING / 16);
         }

@@ -93,7 +93,10 @@ pub(crate) fn media_type(content_type: &[u8]) -> &[u8] {
 /// A body that is coded in a way that cannot be undone, or too long once it is: nothing of it was judged.
 pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(), &'static str> {
     let mut body = std::mem::take(&mut state.request_body);
-    state.set_number(V::RequestBodyLength, state.request_body_seen.max(body.len() as u64));
+    // A message of a stream is no body: its call's head promised none.
+    if state.processor != Processor::Message {
+        state.set_number(V::RequestBodyLength, state.request_body_seen.max(body.len() as u64));
+    }
     if state.request_access == Access::On
         && !body.is_empty()
         && let Some(decoded) = coding::decode(&codings(state, V::RequestHeaders), &body, limit, coding::Beyond::Refuse)

@@ -118,6 +118,12 @@ pub struct Settings {
     pub request_limit: Option<usize>,
     /// Longest part of a response's body that is judged, in bytes.
     pub response_limit: Option<usize>,
+    /// Media types of responses whose bodies are looked at.
+    pub response_types: Option<Vec<String>>,
+    /// What happens when a request's body is longer than its limit.
+    pub request_overflow: Option<Overflow>,
+    /// What happens when a response's body is longer than its limit.
+    pub response_overflow: Option<Overflow>,
     /// Whether the prefilter is used.
     pub prefilter: Prefilter,
 }

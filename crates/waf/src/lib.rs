@@ -59,6 +59,6 @@ pub use report::{Interruption, Matched, Report};
 pub use seclang::LoadError;
 pub use transaction::{BodyRoom, Fuel, Progress, RequestHead, ResponseHead, Transaction};
 pub use tune::tune;
-pub use waf::{Counts, Interval, Profile, Support, Waf};
+pub use waf::{Counts, Interval, Profile, Support, Waf, check_target};
 
 pub(crate) use waf::Rules;

@@ -90,11 +90,12 @@ pub struct Transaction {
     /// Whether the body that belongs to a phase was read.
     request_read: bool,
     response_read: bool,
+    is_event: bool,
 }
 
 impl Transaction {
     pub(crate) fn new(waf: Arc<Waf>, profile: Arc<Profile>, state: Box<State>) -> Self {
-        Self { waf, profile, state: Some(state), request_read: false, response_read: false }
+        Self { waf, profile, state: Some(state), request_read: false, response_read: false, is_event: false }
     }
 
     /// Gives the transaction the collections that outlive it. Without them `initcol` opens nothing.
@@ -138,16 +139,18 @@ impl Transaction {
         }
     }
 
-    /// Takes the request's head from a call, the raw one.
+    /// Takes the request's head from a call: the raw one, whatever layers before have changed since. A head with faults
+    /// is taken too, as far as it can be told apart.
     pub fn call(&mut self, call: &Call) {
         let line: &[u8] = &call.raw.line;
-        let last = line.rsplit(|byte| *byte == b' ').next().filter(|last| last.starts_with(b"HTTP/"));
+        let first = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+        let last = line.iter().rposition(|byte| *byte == b' ').unwrap_or(line.len());
         let id = if self.waf.rules.use_of(Variable::UniqueId) { call.id.to_string() } else { String::new() };
         let head = RequestHead {
             line,
-            method: &call.method,
-            target: &call.target,
-            protocol: last.unwrap_or(call.version.as_str().as_bytes()),
+            method: part(line, 0..first),
+            target: part(line, first + 1..last),
+            protocol: part(line, last + 1..line.len()),
             client: SocketAddr::new(call.client.address, call.peer.address.port()),
             server: call.local,
             id: &id,
@@ -155,7 +158,7 @@ impl Transaction {
         // HTTP/2 carries the host as `:authority` (RFC 9113 section 8.3.1); rules know it as `Host`.
         let host = call.fields.first("host").is_none() && call.version == Version::Http2 && !call.authority.is_empty();
         let host = host.then_some((&b"host"[..], &*call.authority));
-        self.head(&head, host.into_iter().chain(call.fields.iter().map(|field| (&*field.name, &*field.value))));
+        self.head(&head, host.into_iter().chain(raw_fields(&call.raw.head)));
     }
 
     /// Whether the request's body should be given.
@@ -182,7 +185,7 @@ impl Transaction {
         }
         state.request_body.extend_from_slice(part.get(..room).unwrap_or_default());
         state.set(Variable::InboundDataError, b"1");
-        if files.request_overflow == Overflow::Partial {
+        if self.profile.settings.request_overflow.unwrap_or(files.request_overflow) == Overflow::Partial {
             return BodyRoom::Full;
         }
         self.limit(413, "the request body is longer than its limit", 2)
@@ -198,6 +201,18 @@ impl Transaction {
         self.request_body(message)
     }
 
+    /// Takes one whole event of a response that is a stream (a server-sent event) in place of its body, after phase 3.
+    pub fn event(&mut self, event: &[u8]) -> BodyRoom {
+        self.is_event = true;
+        self.response_body(event)
+    }
+
+    /// Whether events of a stream should be given: where the bodies of responses are looked at.
+    pub fn wants_events(&self) -> bool {
+        let on = |state: &State| state.engine != Engine::Off && state.response_access == Access::On;
+        self.state.as_deref().is_some_and(on)
+    }
+
     /// Takes the response's head.
     pub fn response_head<'a>(&mut self, head: &ResponseHead<'_>, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
         if let Some(state) = &mut self.state {
@@ -207,9 +222,13 @@ impl Transaction {
 
     /// Whether the response's body should be given: only listed media types are judged.
     pub fn wants_response_body(&self) -> bool {
+        if self.is_event {
+            return self.wants_events();
+        }
         let Some(state) = &self.state else { return false };
         let media = body::media_type(state.texts.bytes(state.content_type));
-        let listed = &self.waf.rules.configuration.response_types;
+        let listed = self.profile.settings.response_types.as_ref();
+        let listed = listed.unwrap_or(&self.waf.rules.configuration.response_types);
         state.engine != Engine::Off
             && state.response_access == Access::On
             && listed.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(media))
@@ -231,7 +250,7 @@ impl Transaction {
         }
         state.response_body.extend_from_slice(part.get(..room).unwrap_or_default());
         state.set(Variable::OutboundDataError, b"1");
-        if files.response_overflow == Overflow::Partial {
+        if self.profile.settings.response_overflow.unwrap_or(files.response_overflow) == Overflow::Partial {
             return BodyRoom::Full;
         }
         self.limit(500, "the response body is longer than its limit", 4)
@@ -340,6 +359,20 @@ impl Transaction {
         }
         if state.engine == Engine::On { BodyRoom::Refuse } else { BodyRoom::Full }
     }
+}
+
+fn part(line: &[u8], range: std::ops::Range<usize>) -> &[u8] {
+    line.get(range).unwrap_or_default()
+}
+
+/// The field lines of a head as they came, in order; what holds no colon is a name without a value.
+fn raw_fields(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+    let lines = head.split(|byte| *byte == b'\n').skip(1).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.take_while(|line| !line.is_empty()).map(|line| {
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        (part(line, 0..colon), part(line, colon + 1..line.len()).trim_ascii())
+    })
 }
 
 impl Drop for Transaction {

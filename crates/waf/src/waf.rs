@@ -106,6 +106,11 @@ impl Waf {
         &self.rules.warnings
     }
 
+    /// Whether any rule names this member of `TX`, such as `blocking_paranoia_level`.
+    pub fn names_variable(&self, name: &str) -> bool {
+        self.rules.slots.contains_key(name.to_ascii_lowercase().as_str())
+    }
+
     /// Id, tags, message and place of every rule, in order.
     pub fn list(&self) -> impl Iterator<Item = (u64, &[String], &str, &str, u32)> {
         let index = self.rules.index.iter().zip(&self.rules.rules);
@@ -179,6 +184,16 @@ fn push<T>(pool: &Mutex<Vec<T>>, item: T) {
     if held.len() < IDLE {
         held.push(item);
     }
+}
+
+/// Whether a text names one target of rules, such as `ARGS:password` or `REQUEST_COOKIES:/^_ga/`.
+///
+/// # Errors
+/// A sentence that says why it does not.
+pub fn check_target(text: &str) -> Result<(), String> {
+    let items = target::read(text).map_err(|(_, what)| format!("`{text}`: {what}"))?;
+    let [item] = items.as_slice() else { return Err(format!("`{text}` is not one target")) };
+    Variable::named(&item.name).map(drop).ok_or_else(|| format!("there is no variable {}", item.name))
 }
 
 /// An exclusion of a route's settings: by variable and name, or by a regular expression over names.

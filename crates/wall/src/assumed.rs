@@ -4,11 +4,12 @@
 //! In: a time, what is known. Out: answers. Never: a change of the wall's State: budgets are looked at; only a
 //! rehearsal takes from budgets, which are its own.
 
-use crate::outside::{BodyFault, Outside};
+use crate::outside::{Aside, BodyFault, Busy, Outside, Work};
 use bytes::Bytes;
 use ringwall_model::{Question, Spent, Take, Timestamp};
 use ringwall_shield::{Blocks, Cause, Counters, Exceeded};
 use ringwall_token::{Discovery, DiscoveryAnswer, Facts, JwkSet, KeyAnswer};
+use ringwall_waf::Progress;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -90,6 +91,13 @@ impl<'a> Assumed<'a> {
             }
         }
         *self.facts.borrow_mut() = Arc::new(facts);
+    }
+}
+
+impl Aside for Assumed<'_> {
+    async fn aside(&self, mut work: Work) -> Result<Work, Busy> {
+        while work.slice() == Progress::Yield {}
+        Ok(work)
     }
 }
 

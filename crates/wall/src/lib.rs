@@ -19,13 +19,17 @@
 pub mod apply;
 pub mod assumed;
 pub mod connection;
-mod firewall;
+pub mod firewall;
+mod message;
 pub mod outcome;
 pub mod outside;
 mod packet;
 pub mod reading;
 mod request;
+mod response;
 
+pub use message::{MessageKind, Messages};
 pub use outcome::{Admitted, Hop, Labels, Outcome, Refused};
-pub use outside::{BodyFault, Outside};
+pub use outside::{Aside, BodyFault, Busy, Outside, Work};
 pub use request::request;
+pub use response::{Follows, ResponseHead, response};

@@ -1,7 +1,8 @@
 //! What the page says of one call.
 
+use crate::firewall::Inspection;
 use ringwall_mesh::route::RouteChoice;
-use ringwall_model::{Caller, FieldEdit, Layer, Millis, Reason, Reply, Trace, WorkloadId};
+use ringwall_model::{Caller, FieldEdit, Inspected, Layer, Millis, Reason, Reply, Trace, WorkloadId};
 use std::sync::Arc;
 
 /// What the page says of one call.
@@ -44,6 +45,8 @@ pub struct Admitted {
     pub labels: Labels,
     /// What the layers said.
     pub trace: Trace,
+    /// The firewall's transaction, which goes on with the response.
+    pub inspection: Option<Inspection>,
     /// Nobody outside this crate can name this.
     pub(crate) _witness: (),
 }
@@ -92,6 +95,8 @@ pub struct Refused {
     pub labels: Labels,
     /// What the layers said.
     pub trace: Trace,
+    /// What the firewall found, if it found anything.
+    pub inspected: Option<Box<Inspected>>,
 }
 
 /// Whether a call that ends at the page was refused or answered.

@@ -1,16 +1,50 @@
 //! What the page asks of the world outside. The data plane answers from the network and from State; `explain` and tests
 //! answer from what is recorded or assumed, and commit nothing.
 
+use crate::firewall::Phase;
 use bytes::Bytes;
 use ringwall_model::{Question, Spent, Take, Timestamp};
 use ringwall_shield::{Blocks, Exceeded};
 use ringwall_token::Facts;
+use ringwall_waf::{Fuel, Progress, Transaction};
 use smallvec::SmallVec;
 use std::future::Future;
 use std::sync::Arc;
 
+/// Work on the transaction of a large call, so that the thread goes on with others meanwhile.
+#[derive(Debug)]
+pub struct Work {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// What is to be done.
+    pub phase: Phase,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+impl Work {
+    /// Works for one slice, about half a millisecond. To be called until it no longer yields.
+    pub fn slice(&mut self) -> Progress {
+        self.progress = self.phase.run(&mut self.transaction, Fuel::SLICE);
+        self.progress
+    }
+}
+
+/// There is no room for more work; it comes back when nothing of it was done.
+#[derive(Debug)]
+pub struct Busy(pub Option<Box<Work>>);
+
+/// A place beside the core's thread.
+pub trait Aside {
+    /// Works slice by slice until the phase is done.
+    ///
+    /// # Errors
+    /// [`Busy`] when too much waits already: the call is refused.
+    fn aside(&self, work: Work) -> impl Future<Output = Result<Work, Busy>>;
+}
+
 /// The world outside the page, for one call.
-pub trait Outside {
+pub trait Outside: Aside {
     /// The time.
     fn now(&self) -> Timestamp;
 

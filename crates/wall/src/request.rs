@@ -5,16 +5,19 @@
 // waypoint: request/3 — every layer in order, each with its decision and its rule
 
 use crate::apply::{apply, retarget};
+use crate::firewall::Inspection;
 use crate::outcome::{Admitted, Hop, Kind, Labels, Outcome, Refused};
 use crate::outside::Outside;
 use crate::packet;
 use ringwall_gateway::Gateway;
 use ringwall_gateway::plugin::rate_limiting::OnFailure;
 use ringwall_manifest::World;
+use ringwall_manifest::ringwall::waf_policy::Subject;
+use ringwall_manifest::world::firewall::Guard;
 use ringwall_mesh::route::{At, RouteChoice, Selection};
 use ringwall_model::{
-    Call, Caller, Decision, FieldEdit, Judgement, Layer, Listener, Millis, Peer, PeerTls, Reason, Reply, Role, Step,
-    Trace, WorkloadId,
+    Call, Caller, Decision, Fault, FieldEdit, Judgement, Layer, Listener, Millis, Peer, PeerTls, Reason, Reply, Role,
+    Step, Trace, WorkloadId,
 };
 use ringwall_shield::{Cause, Exceeded, judge as shield};
 use ringwall_token::{Facts, Known};
@@ -32,10 +35,11 @@ pub async fn request(world: &World, listener: &Listener, call: &mut Call, outsid
         body_limit: None,
         delay: None,
         target: None,
+        inspection: None,
     };
     match page.walk(call, outside).await {
         Ok(hop) => Outcome::Admitted(Box::new(page.admit(hop))),
-        Err(end) => Outcome::Refused(Box::new(page.end(*end))),
+        Err(end) => Outcome::Refused(Box::new(page.end(*end, call))),
     }
 }
 
@@ -52,6 +56,8 @@ struct Page<'a> {
     delay: Option<Millis>,
     /// Where the gateway's service is, whatever `Host` goes there.
     target: Option<(Arc<str>, u16)>,
+    /// The firewall's transaction.
+    inspection: Option<Inspection>,
 }
 
 /// Where a call ended.
@@ -77,7 +83,9 @@ impl<'a> Page<'a> {
         let own = self.listener.workload;
         let role = self.listener.role;
         // ORDER: framing first: what cannot be read in one way only must not be judged in one way only.
-        self.head(call)?;
+        if let Some(fault) = call.faults.first() {
+            return Err(self.damaged(fault, call, outside).await);
+        }
         if role != Role::Outbound {
             self.network(packet::arriving(self.world, own, self.listener.address.port(), &call.peer))?;
         }
@@ -89,7 +97,7 @@ impl<'a> Page<'a> {
         // ORDER: routes are selected, without effect, before anything expensive: a call that nobody serves ends here.
         let ingress = self.ingress(call, outside)?;
         let through = self.gateway(call, ingress.as_ref())?;
-        self.firewall(call, outside).await?;
+        self.firewall(call, ingress.as_ref(), through.as_ref(), outside).await?;
         self.mesh(own, self.listener.address.port(), call, outside).await?;
         if let (Some(route), Some(through)) = (&ingress, through) {
             // The hop from the ingress to the gateway is inside this page: the gateway's own policies see the ingress.
@@ -112,12 +120,21 @@ impl<'a> Page<'a> {
         Ok(hop)
     }
 
-    /// The strict reading of the head: any fault refuses, whatever else the call says.
-    fn head(&mut self, call: &Call) -> Result<(), Box<End>> {
-        let Some(fault) = call.faults.first() else { return Ok(()) };
-        let reply = Reply::text(fault.status, fault.says);
-        let decision = Decision::Refuse { because: Reason::Builtin(fault.name), reply };
-        self.settle(Layer::Head, decision, fault.name)
+    /// The strict reading of the head: any fault refuses, whatever else the call says. The firewall looks at the head all
+    /// the same, so that the refusal names its rule too; not at one that the shield refuses: a flood costs no more.
+    async fn damaged(&mut self, fault: &Fault, call: &Call, outside: &impl Outside) -> Box<End> {
+        let presented = shield::presented(&self.world.shield, self.listener.workload, call);
+        let counted = self.listener.role != Role::Edge || self.shield_call(call, presented, outside).is_ok();
+        // A bare CR leaves open where a line ends: there is no head that the firewall could be shown.
+        let readable = call.faults.iter().all(|fault| fault.name != ringwall_head::fault::BARE_CR.name);
+        let guard = self.guard(call, None, None).filter(|_| counted && readable);
+        self.inspection = guard.and_then(|guard| Inspection::begin(guard, call, outside));
+        if let Some(inspection) = &mut self.inspection
+            && let Some(decision) = inspection.damaged(outside).await
+        {
+            self.trace.note(Layer::Waf, &decision);
+        }
+        self.builtin(Layer::Head, fault.name, Reply::text(fault.status, fault.says))
     }
 
     /// Blocks, reputation, geography, limits of the address and of all.
@@ -226,13 +243,48 @@ impl<'a> Page<'a> {
     }
 
     /// The web application firewall, at the doors that face people's clients.
-    async fn firewall(&mut self, call: &Call, outside: &impl Outside) -> Result<(), Box<End>> {
-        let Some(firewall) = &self.world.firewall else { return Ok(()) };
-        if !matches!(self.listener.role, Role::Edge | Role::Gateway) {
-            return Ok(());
-        }
-        let decision = crate::firewall::judge(firewall, call, outside).await;
+    async fn firewall(
+        &mut self,
+        call: &Call,
+        ingress: Option<&RouteChoice>,
+        through: Option<&Through<'_>>,
+        outside: &impl Outside,
+    ) -> Result<(), Box<End>> {
+        let Some(guard) = self.guard(call, ingress, through) else { return Ok(()) };
+        self.inspection = Inspection::begin(guard, call, outside);
+        let decision = match &mut self.inspection {
+            Some(inspection) => inspection.request(call, outside).await,
+            None => Decision::Pass { because: guard.passes() },
+        };
         self.settle(Layer::Waf, decision, "waf")
+    }
+
+    /// What the firewall does for a call, by the route that was selected.
+    fn guard(
+        &self,
+        call: &Call,
+        ingress: Option<&RouteChoice>,
+        through: Option<&Through<'_>>,
+    ) -> Option<&'a Arc<Guard>> {
+        let firewall = self.world.firewall.as_ref()?;
+        if !matches!(self.listener.role, Role::Edge | Role::Gateway) {
+            return None;
+        }
+        let kong = through.map(|through| {
+            let service = through.selected.service.and_then(|index| through.gateway.service(index));
+            (through.gateway.route(through.selected.route).map(|it| &*it.name), service.map(|it| &*it.name))
+        });
+        let rule = ingress.and_then(|route| match route.because {
+            Reason::Rule(id) => Some((self.world.rules.name(id)?, &*route.name)),
+            _ => None,
+        });
+        Some(firewall.guard(&Subject {
+            workloads: [Some(self.listener.workload), through.map(|through| through.workload)],
+            authority: &call.authority,
+            kong_route: kong.and_then(|(route, _)| route),
+            kong_service: kong.and_then(|(_, service)| service),
+            virtual_service: rule,
+        }))
     }
 
     /// Peer authentication, request authentication, authorization of one workload.
@@ -411,12 +463,14 @@ impl<'a> Page<'a> {
             caller: self.caller,
             labels: self.labels,
             trace: self.trace,
+            inspection: self.inspection,
             _witness: (),
         }
     }
 
-    fn end(self, end: End) -> Refused {
+    fn end(self, end: End, call: &Call) -> Refused {
         Refused {
+            inspected: self.inspection.and_then(|mut inspection| inspection.finish(call.id)),
             layer: end.layer,
             because: end.because,
             kind: end.kind,

@@ -2,8 +2,9 @@
 
 use crate::clock;
 use crate::engine::EventSink;
+use crate::judged::Refusal;
 use crate::message::{Body, BodyError, Frame, Response, Source};
-use crate::page::{Admitted, Labels, Refused};
+use crate::page::{Admitted, Labels, Refused, Witness};
 use crate::worker::Conversation;
 use bytes::Bytes;
 use ringwall_model::{Call, CallId, Event, Exchange, Fields, Layer, Millis, Reason, Trace, Version};
@@ -30,6 +31,8 @@ pub(crate) struct Record {
     begun: Instant,
     received: Rc<Cell<u64>>,
     went: Went,
+    witness: Option<Witness>,
+    refusal: Refusal,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,6 +99,7 @@ impl Record {
             upstream_local: None,
             trace: Trace::default(),
             decided: None,
+            inspected: None,
         };
         Self {
             event: Some(Box::new(event)),
@@ -103,6 +107,8 @@ impl Record {
             begun: Instant::now(),
             received: Rc::default(),
             went: Went::Begun,
+            witness: None,
+            refusal: Refusal::default(),
         }
     }
 
@@ -118,6 +124,7 @@ impl Record {
     }
 
     pub(super) fn admitted(&mut self, admitted: &Admitted) {
+        self.witness = Some(admitted.witness.clone());
         self.with_event(|event| {
             event.cluster = admitted.upstream.cluster.clone();
             event.trace = admitted.trace.clone();
@@ -126,8 +133,10 @@ impl Record {
         });
     }
 
-    pub(super) fn refused(&mut self, refused: &Refused) {
+    pub(super) fn refused(&mut self, refused: &mut Refused) {
+        let inspected = refused.inspected.take();
         self.with_event(|event| {
+            event.inspected = inspected;
             event.refused = refused.because;
             event.details = refused.details.clone();
             event.flags = refused.flag;
@@ -164,7 +173,27 @@ impl Record {
         });
     }
 
+    /// What the firewall found since it was asked last.
+    fn inspected(&mut self) {
+        let Some(witness) = self.witness.clone() else { return };
+        self.with_event(|event| {
+            // A transaction that is being judged elsewhere, because its client went away meanwhile, is not told of.
+            let told = witness.try_borrow_mut().ok().and_then(|mut witness| witness.told(event.id));
+            match (&mut event.inspected, told) {
+                (Some(held), Some(more)) => held.matches.extend(more.matches),
+                (held @ None, told) => *held = told,
+                (Some(_), None) => {}
+            }
+        });
+    }
+
+    /// Where it is noted that a message of the call's stream was refused.
+    pub(super) fn refusal(&self) -> Refusal {
+        self.refusal.clone()
+    }
+
     pub(super) fn answered(&mut self, response: &Response) {
+        self.inspected();
         self.with_event(|event| {
             event.status = response.status;
             for name in ["content-type", "location", "grpc-status"] {
@@ -190,7 +219,12 @@ fn labelled(event: &mut Exchange, labels: &Labels) {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.inspected();
         let Some(mut event) = self.event.take() else { return };
+        if let Some(by) = self.refusal.get() {
+            event.refused = Some(by);
+            event.details = "message_refused".into();
+        }
         event.received = self.received.get();
         event.duration = Millis(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         match self.went {

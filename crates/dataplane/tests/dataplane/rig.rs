@@ -3,12 +3,14 @@
 use ringwall_dataplane::engine::{Dial, Engine, EventSink, Shared};
 use ringwall_dataplane::message::Body;
 use ringwall_dataplane::page::{
-    Admitted, Arrival, Destination, Labels, Local, Opening, Outcome, ProxyHeader, Reading, Refused, Server, Upstream,
-    Way,
+    Admitted, Arrival, Carried, Destination, Labels, Local, Opening, Outcome, ProxyHeader, Reading, Refused, Server,
+    Upstream, Way,
 };
 use ringwall_dataplane::{ListenerId, Page};
 use ringwall_head::Settings;
-use ringwall_model::{Call, Event, Exchange, Layer, Listener, Peer, Protocol, Reason, Reply, Role, Trace, WorkloadId};
+use ringwall_model::{
+    Call, CallId, Event, Exchange, Inspected, Layer, Listener, Peer, Protocol, Reason, Reply, Role, Trace, WorkloadId,
+};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -56,6 +58,7 @@ fn refused(reply: Reply, because: Reason) -> Outcome {
         labels: Labels::default(),
         trace: Trace::default(),
         decided: None,
+        inspected: None,
     }))
 }
 
@@ -101,7 +104,7 @@ impl Page for TestPage {
                 labels: Labels::default(),
                 trace: Trace::default(),
                 decided: None,
-                state: None,
+                witness: std::rc::Rc::new(std::cell::RefCell::new(NoWall)),
             }))
         })
     }
@@ -113,6 +116,16 @@ impl Page for TestPage {
 
     fn workload(&self, _: WorkloadId) -> Arc<str> {
         "application/bff".into()
+    }
+}
+
+/// The admission of a test, which no firewall looked at.
+#[derive(Debug)]
+struct NoWall;
+
+impl Carried for NoWall {
+    fn told(&mut self, _: CallId) -> Option<Box<Inspected>> {
+        None
     }
 }
 

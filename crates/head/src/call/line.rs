@@ -36,8 +36,10 @@ pub fn read(line: &Bytes, settings: &Settings, scheme: Scheme, faults: &mut Vec<
             fault::note(faults, fault::REQUEST_LINE);
             Version::Http10
         }
-        _ => {
-            fault::note(faults, fault::VERSION);
+        other => {
+            // RFC 9110 section 15.6.6 is for versions that exist; what is none is no request line.
+            let exists = matches!(other, [b'H', b'T', b'T', b'P', b'/', b'1'..=b'9', b'.', b'0'..=b'9']);
+            fault::note(faults, if exists { fault::VERSION } else { fault::REQUEST_LINE });
             Version::Http11
         }
     };
@@ -76,8 +78,8 @@ fn form(
     if method == b"CONNECT" {
         let port = authority::read(&target).and_then(|authority| authority.port);
         match connect {
+            _ if port.is_none() => fault::note(faults, fault::TARGET_FORM),
             Connect::Refuse => fault::note(faults, fault::CONNECT),
-            Connect::Tunnel if port.is_none() => fault::note(faults, fault::TARGET_FORM),
             Connect::Tunnel => {}
         }
         return (Some(target), root());

@@ -83,7 +83,9 @@ fn a_request_line_has_three_parts() {
     check("G(T / HTTP/1.1\r\nHost: a\r\n\r\n", &[fault::METHOD]);
     check(" / HTTP/1.1\r\nHost: a\r\n\r\n", &[fault::METHOD]);
     check("GET / HTTP/1.2\r\nHost: a\r\n\r\n", &[fault::VERSION]);
-    check("GET / http/1.1\r\nHost: a\r\n\r\n", &[fault::VERSION]);
+    check("GET / http/1.1\r\nHost: a\r\n\r\n", &[fault::REQUEST_LINE]);
+    check("GET / HTTP/0.9\r\nHost: a\r\n\r\n", &[fault::REQUEST_LINE]);
+    check("GET / HTTP/4.0\r\nHost: a\r\n\r\n", &[fault::VERSION]);
     check("GET / HTTP/2.0\r\nHost: a\r\n\r\n", &[fault::VERSION]);
     check("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", &[]);
     check("\n\n", &[fault::BARE_LF, fault::METHOD, fault::REQUEST_LINE]);

@@ -1,4 +1,4 @@
-//! The codes of findings about the shield (layer 5). One line a code, sorted; never reused.
+//! The codes of findings about the shield and the firewall (layer 5). One line a code, sorted; never reused.
 
 use ringwall_model::Code;
 
@@ -26,3 +26,17 @@ pub const ONE_ADDRESS_TAKES_ALL: Code = Code(5010);
 pub const EMPTY_POLICY: Code = Code(5011);
 /// A limit that is passed when the store fails.
 pub const FAILS_OPEN: Code = Code(5012);
+/// SecLang of a WafPolicy that cannot be taken.
+pub const WAF_SECLANG: Code = Code(5013);
+/// A WafPolicy whose target does not exist.
+pub const WAF_TARGETS_NOTHING: Code = Code(5014);
+/// An exclusion of rules that the set in force does not have.
+pub const WAF_EXCLUDES_NOTHING: Code = Code(5015);
+/// A setting of a WafPolicy that has no effect.
+pub const WAF_NO_EFFECT: Code = Code(5016);
+/// A WafPolicy by which something is not refused, or not looked at.
+pub const WAF_REFUSES_NOTHING: Code = Code(5017);
+/// An exclusion that takes away the rules that refuse.
+pub const WAF_WIDE_EXCLUSION: Code = Code(5018);
+/// Two WafPolicies of which one is never in force.
+pub const WAF_SAME_TARGETS: Code = Code(5019);

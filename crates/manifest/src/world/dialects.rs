@@ -49,6 +49,7 @@ pub fn lower(
     mesh(opened, scope, world, &mut findings);
     gateways(opened, declared, options, world, &mut findings);
     shield(opened, world, &mut findings);
+    firewall(opened, world, &mut findings);
     watched(opened, world, &mut findings);
     certificates(opened, declared, options, world, &mut findings);
     findings
@@ -119,7 +120,7 @@ fn deployments(opened: &Opened<'_>, options: &Options) -> Vec<Kong> {
 
 /// ShieldPolicies, in the order of namespace and name, then what EnvoyFilters limit and refuse.
 fn shield(opened: &Opened<'_>, world: &mut World, findings: &mut Vec<Finding>) {
-    for entry in opened.of(Dialect::Ringwall) {
+    for entry in opened.of(Dialect::Ringwall).filter(|entry| entry.kind.kind == "ShieldPolicy") {
         let resource = Resource::open(entry.ledger.root());
         let policy = ringwall::shield_policy::lower(&resource, &world.inventory, &mut world.rules);
         world.shield.policies.push(policy);
@@ -129,6 +130,18 @@ fn shield(opened: &Opened<'_>, world: &mut World, findings: &mut Vec<Finding>) {
             shield_extra(&extras, extra, world, findings);
         }
     }
+}
+
+/// WafPolicies, in the order of namespace and name.
+fn firewall(opened: &Opened<'_>, world: &mut World, findings: &mut Vec<Finding>) {
+    for entry in opened.of(Dialect::Ringwall).filter(|entry| entry.kind.kind == "WafPolicy") {
+        let resource = Resource::open(entry.ledger.root());
+        let policy = ringwall::waf_policy::lower(&resource, &world.inventory, &mut world.rules);
+        world.waf_policies.push(policy);
+    }
+    let services = opened.of(Dialect::Istio).filter(|entry| entry.kind.kind == "VirtualService");
+    let services: Vec<_> = services.map(|entry| entry.document).collect();
+    findings.extend(ringwall::waf_policy::review(&world.waf_policies, &services, world));
 }
 
 fn shield_extra(extras: &EdgeExtras, extra: &Extra, world: &mut World, findings: &mut Vec<Finding>) {

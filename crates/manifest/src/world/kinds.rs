@@ -112,6 +112,7 @@ pub const KINDS: &[Served] = &[
     kind("rbac.authorization.k8s.io", "Role", &["v1"], SILENT),
     kind("rbac.authorization.k8s.io", "RoleBinding", &["v1"], SILENT),
     kind("ringwall.dev", "ShieldPolicy", &["v1"], Lowering::Dialect(Dialect::Ringwall)),
+    kind("ringwall.dev", "WafPolicy", &["v1"], Lowering::Dialect(Dialect::Ringwall)),
     kind("security.istio.io", "AuthorizationPolicy", &["v1", "v1beta1"], ISTIO),
     kind("security.istio.io", "PeerAuthentication", &["v1", "v1beta1"], ISTIO),
     kind("security.istio.io", "RequestAuthentication", &["v1", "v1beta1"], ISTIO),

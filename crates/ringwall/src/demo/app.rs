@@ -103,6 +103,7 @@ async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
         }
         "/api/v1/stream" => tokens(asked_events(request.uri().query())),
         _ if path.starts_with("/api/v1/completions/") && app.name == "llm-agent-service" => tokens(WORDS.len()),
+        "/api/v1/leak" => leak(),
         "/api/v1/fail" => json_answer(StatusCode::INTERNAL_SERVER_ERROR, serde_json::json!({"error": "asked to fail"})),
         _ => echo(app, request).await,
     }
@@ -145,6 +146,14 @@ fn json_answer(status: StatusCode, json: serde_json::Value) -> Answer {
         .header("x-powered-by", "ringwall demo")
         .body(body)
         .unwrap_or_default()
+}
+
+/// What an application says that was never meant to be read outside.
+fn leak() -> Answer {
+    let text = "<html><body>You have an error in your SQL syntax; check the manual that corresponds to your MySQL \
+                server version for the right syntax to use near 'FROM users' at line 1</body></html>";
+    let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed();
+    Response::builder().header("content-type", "text/html").body(body).unwrap_or_default()
 }
 
 const WORDS: [&str; 8] = ["The ", "wall ", "stands, ", "and ", "every ", "refusal ", "names ", "its rule."];

@@ -18,6 +18,7 @@ const AI_PLATFORM: &[(&str, &str)] = files!("ai-platform":
     "13-kong.yaml"
     "20-edge.yaml"
     "21-shield.yaml"
+    "22-waf.yaml"
     "30-kong-services.yaml"
     "40-mesh-authentication.yaml"
     "41-mesh-authorization.yaml"

@@ -9,7 +9,7 @@ use super::client::{Way, once};
 use super::scenario::{Report, Scenario, clear, mesh, mutual, passed};
 use super::stage::{Stage, request};
 use crate::cli::{Everywhere, Format};
-use crate::platform::{NotUp, rules};
+use crate::platform::NotUp;
 use ringwall_control::source::Input;
 use serde_json::json;
 
@@ -40,9 +40,6 @@ impl Tour {
         if let Some(call) = neighbour(scenario.name) {
             return self.accepted(scenario, call).await;
         }
-        if before.layer == "waf" {
-            return self.without_rules(scenario).await;
-        }
         let inputs = self.wanted(scenario.wants);
         let Some((inputs, without)) = self.edited(&inputs, before) else {
             // Nothing of the manifests refused it: then it was let through, or it needs a neighbour.
@@ -61,19 +58,6 @@ impl Tour {
         Proof { proved, kind: if proved { "proved" } else { "FAILED" }, without, then }
     }
 
-    /// Where the firewall is the first of several that refuse: without the rule set, another layer must.
-    async fn without_rules(&self, scenario: &Scenario) -> Proof {
-        let stage = rules::load(rules::NONE).map_err(NotUp);
-        let stage = stage.and_then(|rules| self.under(&rules, scenario.wants, &self.wanted(scenario.wants)));
-        let without = "the Core Rule Set: under a few rules of our own".to_owned();
-        let then = match stage {
-            Ok(stage) => (scenario.run)(&stage).await,
-            Err(NotUp(why)) => return Proof { kind: "FAILED", without: why, ..Proof::default() },
-        };
-        let proved = then.through || (!then.rule.is_empty() && then.layer != "waf");
-        Proof { proved, kind: if proved { "proved" } else { "FAILED" }, without, then }
-    }
-
     /// Sends the neighbour of a call that no rule of the manifests refuses.
     async fn accepted(&self, scenario: &Scenario, call: Neighbour) -> Proof {
         let stage = match self.fresh(scenario.wants, &self.wanted(scenario.wants)) {
@@ -89,6 +73,9 @@ impl Tour {
 
     /// The manifests without what refused, and its name; `None` when nothing of the manifests did.
     fn edited(&self, inputs: &[Input], before: &Report) -> Option<(Vec<Input>, String)> {
+        if let Some(id) = before.rule.strip_prefix("SecRule/").filter(|_| before.layer == "waf") {
+            return Some((without_rule(inputs, id), format!("{} (excluded by the WafPolicies)", before.rule)));
+        }
         if before.rule.starts_with("default deny") {
             let (namespace, app) = self.owner(before)?;
             return Some((without_allow(inputs, &namespace, &app), format!("the policies that allow calls to {app}")));
@@ -150,17 +137,10 @@ fn neighbour(name: &str) -> Option<Neighbour> {
         },
         "upstream down" => |stage| (stage.edge(), orders(stage), "the outage"),
         "bad configuration while traffic flows" => |stage| (stage.edge(), orders(stage), "the bad manifest"),
-        "scanner" => |stage| (stage.edge(), orders(stage), "the scanner's name"),
-        "SQL injection in a JSON body" => |stage| {
-            let fields = [("Content-Type", "application/json")];
-            (stage.edge(), stage.good("POST", "/api/v1/orders", &fields, br#"{"order":{"id":"1"}}"#), "the injection")
+        "zip bomb" | "adversarial value of 10 MiB" => |stage| {
+            let fields = [("Content-Type", "application/x-www-form-urlencoded")];
+            (stage.edge(), stage.good("POST", "/api/v1/orders", &fields, b"q=1"), "most of its length")
         },
-        "SQL injection in ?id"
-        | "cross-site scripting in ?q"
-        | "remote command in ?host"
-        | "path traversal in ?file" => {
-            |stage| (stage.edge(), stage.good("GET", "/api/v1/orders?id=1", &[], b""), "the attack in its argument")
-        }
         it if it.starts_with("smuggling") => post,
         _ => return None,
     })
@@ -207,6 +187,34 @@ fn document(lines: &[&str], line: usize) -> (usize, usize) {
     let first = lines.iter().take(line).rposition(mark).map_or(0, |at| at + 1);
     let end = lines.iter().skip(line).position(mark).map_or(lines.len(), |at| line + at);
     (first, end)
+}
+
+/// The manifests with a rule of the firewall excluded by every WafPolicy; by one of its own where there is none.
+fn without_rule(inputs: &[Input], id: &str) -> Vec<Input> {
+    let entry = format!("  - rules: [\"{id}\"]\n");
+    let mut inputs = inputs.to_vec();
+    let mut found = false;
+    for input in &mut inputs {
+        let text = String::from_utf8_lossy(&input.bytes).into_owned();
+        let excluded = text.split("\n---\n").map(|document| {
+            if !document.contains("kind: WafPolicy\n") {
+                return document.to_owned();
+            }
+            found = true;
+            match document.contains("\n  exclusions:\n") {
+                true => document.replacen("\n  exclusions:\n", &format!("\n  exclusions:\n{entry}"), 1),
+                false => document.replacen("\nspec:\n", &format!("\nspec:\n  exclusions:\n{entry}"), 1),
+            }
+        });
+        input.bytes = excluded.collect::<Vec<_>>().join("\n---\n").into_bytes();
+    }
+    if !found {
+        let text = format!(
+            "apiVersion: ringwall.dev/v1\nkind: WafPolicy\nmetadata:\n  name: prove\n  namespace: istio-system\nspec:\n  exclusions:\n{entry}"
+        );
+        inputs.push(Input { name: "prove.yaml".into(), bytes: text.into_bytes() });
+    }
+    inputs
 }
 
 /// Where the first line that begins so stands, as [`without_element`] wants it.

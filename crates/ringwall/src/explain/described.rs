@@ -75,7 +75,8 @@ fn tell(url: &str, explain: &Explain, settings: &Settings, folder: &Path) -> Res
     let mut assumed = Vec::new();
     let world = world(explain, settings, folder, &mut assumed)?;
     let (signer, keys) = signer()?;
-    let around = Around { signer: &signer, keys, now: now(), budgets: Budgets::Untouched, body: Bytes::new() };
+    let body = explain.data.clone().unwrap_or_default().into();
+    let around = Around { signer: &signer, keys, now: now(), budgets: Budgets::Untouched, body };
     assumed.push("no limit is used up and nobody is blocked".into());
     judge(&world, url, explain, &around, assumed)
 }
@@ -126,14 +127,14 @@ fn world(explain: &Explain, settings: &Settings, folder: &Path, assumed: &mut Ve
         }
         None => running(folder)?,
     };
-    let (mut world, findings) = crate::platform::lower(&inputs, 0, stand_in);
+    let (mut world, mut findings) = crate::platform::lower(&inputs, 0, stand_in);
+    let rules = crate::crs::rules(settings, folder, crate::crs::Absent::Accept)?;
+    findings.extend(world.arm(&rules));
     if !ringwall_manifest::world::may_be_taken(&findings) {
         let plain = ringwall_manifest::render::Colour::Plain;
         eprint!("{}", ringwall_manifest::render::human(&findings, &world.sources, plain));
         return Err(Exit::input("the manifests make no World that could be taken"));
     }
-    let rules = crate::crs::rules(settings, folder, crate::crs::Absent::Accept)?;
-    world.arm(rules.waf, &rules.title).map_err(Exit::input)?;
     Ok(world)
 }
 
@@ -313,7 +314,11 @@ fn judged(world: &World, described: &Described<'_>, around: &Around<'_>, mut sai
     let mut outside = Assumed::new(around.now, Some(around.keys.clone()), &blocks, &facts);
     (outside.budgets, outside.body) = (around.budgets, around.body.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Exit::broken)?;
-    let outcome = runtime.block_on(ringwall_wall::request(world, listener, &mut call, &outside));
+    let mut outcome = runtime.block_on(ringwall_wall::request(world, listener, &mut call, &outside));
+    let inspected = match &mut outcome {
+        Outcome::Admitted(admitted) => admitted.inspection.as_mut().and_then(|inspection| inspection.finish(call.id)),
+        Outcome::Refused(refused) => refused.inspected.take(),
+    };
     said.extend(outside.assumptions());
     let owner = world.inventory.workload(listener.workload).map(Workload::full_name).unwrap_or_default();
     let mut told = json!({
@@ -322,6 +327,7 @@ fn judged(world: &World, described: &Described<'_>, around: &Around<'_>, mut sai
         "at": { "role": listener.role.as_str(), "workload": owner, "address": listener.address.to_string() },
         "from": described.from.as_ref().map(ToString::to_string), "peer": described.address.to_string(),
         "client": client, "assumed": said, "layers": layers(world, &outcome),
+        "firewall": inspected.map(|inspected| ringwall_telemetry::firewall::record(&inspected)),
     });
     let more = match &outcome {
         Outcome::Admitted(admitted) => json!({

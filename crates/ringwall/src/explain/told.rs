@@ -18,6 +18,7 @@ pub fn text(told: &Value) -> String {
         let _ =
             writeln!(out, "  {:<9} {:<7} {}{place}", part(step, "layer"), part(step, "verdict"), part(step, "rule"));
     }
+    out.push_str(&super::firewall(told));
     match at("/outcome") {
         "pass" => {
             let _ = writeln!(out, "PASS      to {}", at("/goes_to"));

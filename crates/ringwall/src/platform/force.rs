@@ -2,6 +2,7 @@
 //!
 //! In: a World, swapped. Out: the same World for one call, what was made for it once, State that survives it.
 
+use super::aside::Bench;
 use super::upstream::Chosen;
 use arc_swap::ArcSwap;
 use ringwall_control::binds::Binds;
@@ -11,6 +12,7 @@ use ringwall_manifest::World;
 use ringwall_mesh::route::ServerTls;
 use ringwall_model::{Listener, WorkloadId};
 use ringwall_shield::{Blocks, Connections, Counters};
+use ringwall_wall::{Aside, Busy, Work};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -50,7 +52,15 @@ pub struct InForce {
     pub binds: Arc<Binds>,
     /// Balancing and outlier detection.
     pub health: super::health::Health,
+    /// Where large calls are judged.
+    pub aside: Arc<Bench>,
     made: RwLock<Made>,
+}
+
+impl Aside for InForce {
+    async fn aside(&self, work: Work) -> Result<Work, Busy> {
+        self.aside.aside(work).await
+    }
 }
 
 /// What is made once for a World.
@@ -70,6 +80,7 @@ impl InForce {
         facts: Arc<FactsKeeper>,
         binds: Arc<Binds>,
         proxy_header: ProxyHeader,
+        aside: Bench,
     ) -> Self {
         Self {
             current,
@@ -81,6 +92,7 @@ impl InForce {
             proxy_header,
             binds,
             health: super::health::Health::default(),
+            aside: Arc::new(aside),
             made: RwLock::default(),
         }
     }

@@ -6,7 +6,7 @@ use ringwall_dataplane::message::{Body, BodyError, Held};
 use ringwall_model::{CallId, Question, Spent, Take, Timestamp};
 use ringwall_shield::{Blocks, Exceeded};
 use ringwall_token::Facts;
-use ringwall_wall::{BodyFault, Outside};
+use ringwall_wall::{Aside, BodyFault, Busy, Outside, Work};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -23,6 +23,12 @@ impl<'a> Live<'a> {
     /// For the call of that id. Its id is 128 random bits that this process made: they are the call's dice too.
     pub fn new(force: &'a InForce, id: CallId, shield_facts: &'a ringwall_shield::Facts, body: &'a mut Body) -> Self {
         Self { force, id, shield_facts, body: RefCell::new(body) }
+    }
+}
+
+impl Aside for Live<'_> {
+    async fn aside(&self, work: Work) -> Result<Work, Busy> {
+        self.force.aside(work).await
     }
 }
 
@@ -65,7 +71,7 @@ impl Outside for Live<'_> {
             Ok(Held::Whole | Held::Partly) => Ok(body.held()),
             Err(BodyError::TimedOut) => Err(BodyFault::Late),
             Err(BodyError::Closed) => Err(BodyFault::Gone),
-            Err(BodyError::Malformed | BodyError::TooLarge) => Err(BodyFault::Framing),
+            Err(BodyError::Malformed | BodyError::TooLarge | BodyError::Refused) => Err(BodyFault::Framing),
         }
     }
 }

@@ -5,10 +5,10 @@
 use super::force::{Current, InForce};
 use super::health;
 use super::outside::Live;
-use ringwall_dataplane::message::Body;
+use ringwall_dataplane::message::{Body, Response};
 use ringwall_dataplane::page::{
-    Admitted, Answer, Arrival, ClientCertificate, Draw, Floor, Labels, Local, Opening, Outcome, Page, Place,
-    ProxyHeader, Reading, Refused, Server, Upstream, Way,
+    Admitted, Answer, Arrival, ClientCertificate, Draw, Floor, Labels, Local, MessageKind, Messages, Opening, Outcome,
+    Page, Place, ProxyHeader, Reading, Refused, Server, Upstream, Way,
 };
 use ringwall_mesh::Mode;
 use ringwall_mesh::route::{TlsMode, TlsVersion};
@@ -17,6 +17,7 @@ use ringwall_model::{Call, Decision, Layer, Listener, Millis, Peer, Protocol, Re
 use ringwall_shield::judge::{Followed, State};
 use std::any::Any;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The largest request body that the engine takes at all.
@@ -129,6 +130,20 @@ impl Page for InForce {
         })
     }
 
+    fn response<'a>(
+        &'a self,
+        _listener: &'a Listener,
+        call: &'a Call,
+        admitted: &'a Admitted,
+        response: &'a mut Response,
+    ) -> Local<'a, Result<(), Refused>> {
+        Box::pin(super::response::judge(self, call, admitted, response))
+    }
+
+    fn messages(&self, call: &Call, admitted: &Admitted, kind: MessageKind) -> Option<Rc<dyn Messages>> {
+        super::response::messages(self, call, admitted, kind)
+    }
+
     fn connection<'a>(&'a self, listener: &'a Listener, peer: &'a Peer) -> Local<'a, Result<Way, (Layer, Reason)>> {
         Box::pin(async move {
             let (current, listener) = self.at(listener).ok_or((Layer::Route, Reason::Builtin(WITHDRAWN)))?;
@@ -177,7 +192,7 @@ impl InForce {
         current: &Arc<Current>,
         listener: &Listener,
         call: &Call,
-        admitted: ringwall_wall::Admitted,
+        mut admitted: ringwall_wall::Admitted,
     ) -> Outcome {
         let labels = labels(&admitted.labels, &admitted.caller);
         let decided = Some(Decided(current.clone()));
@@ -193,18 +208,19 @@ impl InForce {
                 labels,
                 trace: admitted.trace,
                 decided,
+                inspected: admitted.inspection.and_then(|mut inspection| inspection.finish(call.id)),
             }));
         };
         Outcome::Admitted(Box::new(Admitted {
             affinity: health::affinity(&upstream, call),
             upstream,
-            response_edits: admitted.response_edits,
+            response_edits: std::mem::take(&mut admitted.response_edits),
             body_limit: admitted.body_limit,
             delay: admitted.delay.filter(|delay| *delay > Millis(0)),
             labels,
-            trace: admitted.trace,
+            trace: admitted.trace.clone(),
             decided,
-            state: None,
+            witness: super::response::witness(admitted),
         }))
     }
 }
@@ -228,10 +244,11 @@ fn withdrawn() -> Outcome {
         labels: Labels::default(),
         trace: ringwall_model::Trace::default(),
         decided: None,
+        inspected: None,
     }))
 }
 
-fn refuse(refused: ringwall_wall::Refused) -> Refused {
+pub(super) fn refuse(refused: ringwall_wall::Refused) -> Refused {
     let because = match refused.kind {
         ringwall_wall::outcome::Kind::Refusal => Some((refused.layer, refused.because)),
         ringwall_wall::outcome::Kind::Answer => None,
@@ -246,6 +263,7 @@ fn refuse(refused: ringwall_wall::Refused) -> Refused {
         flag: if refused.flag.is_empty() { "-" } else { refused.flag },
         edits: refused.response_edits,
         delay: refused.delay.filter(|delay| *delay > Millis(0)),
+        inspected: refused.inspected,
     }
 }
 

@@ -31,13 +31,13 @@ impl Platform {
     pub fn take(&self, inputs: Vec<Input>, author: &str, revision: Option<String>) -> Result<u64, NotUp> {
         let mut live = self.live();
         let generation = live.history.next_generation().max(self.world().world.generation + 1);
-        let (mut world, findings) = lower(&inputs, generation, self.options.stand_in);
+        let (mut world, mut findings) = lower(&inputs, generation, self.options.stand_in);
+        findings.extend(world.arm(&self.options.rules));
         let rendered =
             ringwall_manifest::render::human(&findings, &world.sources, ringwall_manifest::render::Colour::Plain);
         if !world::may_be_taken(&findings) {
             return Err(NotUp(rendered));
         }
-        world.arm(self.options.rules.waf.clone(), &self.options.rules.title).map_err(NotUp)?;
         let (current, fresh) = self.bind(world, &live).map_err(NotUp)?;
         let fresh = RefCell::new(fresh);
         let shells: Vec<Box<dyn Shell<Current> + '_>> = vec![

@@ -3,6 +3,7 @@
 //!
 //! In: a path. Out: a compiled rule set and its title. Never: a copy of foreign rules.
 
+use ringwall_manifest::world::firewall::RuleSet;
 use ringwall_waf::{Bundle, Waf};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,14 +15,8 @@ const SWITCHES: &str = "SecRuleEngine On\nSecRequestBodyAccess On\nSecResponseBo
 /// The value of the setting `crs` that stands for our own rules.
 pub const NONE: &str = "none";
 
-/// A rule set with its title for people.
-#[derive(Clone)]
-pub struct Rules {
-    /// Compiled.
-    pub waf: Arc<Waf>,
-    /// `OWASP_CRS/4.28.0, 695 rules`.
-    pub title: String,
-}
+/// A rule set, shared by all that arm a World with it.
+pub type Rules = Arc<RuleSet>;
 
 /// Loads the rules of a folder; our own for `none`, and when the path is empty.
 ///
@@ -29,18 +24,19 @@ pub struct Rules {
 /// Every error of the files, with file, line and column.
 pub fn load(folder: &str) -> Result<Rules, String> {
     let (bundle, roots) = bundle(folder)?;
-    let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
-    let loaded = Waf::load(&bundle, &roots);
-    let waf = loaded.map_err(|errors| errors.iter().map(|error| format!("{error}\n")).collect::<String>())?;
-    waf.warnings().iter().for_each(|warning| eprintln!("ringwall: {warning}"));
-    waf.warm();
-    let (signature, count) = (waf.signatures().join(", "), waf.counts().rules);
-    let title = if is_own(folder) {
-        format!("{count} rules of our own; not the OWASP Core Rule Set (`ringwall crs where` says what was looked for)")
-    } else {
-        format!("{signature}, {count} rules from {folder}")
+    let title = |waf: &Waf| {
+        let count = waf.counts().rules;
+        if is_own(folder) {
+            return format!(
+                "{count} rules of our own; not the OWASP Core Rule Set (`ringwall crs where` says what was looked for)"
+            );
+        }
+        format!("{}, {count} rules from {folder}", waf.signatures().join(", "))
     };
-    Ok(Rules { waf, title })
+    let loaded = RuleSet::load(bundle, roots, title);
+    let set = loaded.map_err(|errors| errors.iter().map(|error| format!("{error}\n")).collect::<String>())?;
+    set.waf.warnings().iter().for_each(|warning| eprintln!("ringwall: {warning}"));
+    Ok(Arc::new(set))
 }
 
 /// Whether that stands for our own rules.

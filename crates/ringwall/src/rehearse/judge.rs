@@ -36,7 +36,9 @@ pub struct Difference {
 /// # Errors
 /// Why the manifests make no World that may be taken.
 pub fn rehearse(scenario: &Scenario, inputs: &[Input]) -> Result<Vec<Difference>, String> {
-    let (mut world, findings) = crate::platform::lower(inputs, 0, StandIn::Workloads);
+    let (mut world, mut findings) = crate::platform::lower(inputs, 0, StandIn::Workloads);
+    let rules = rules::load(rules::NONE)?;
+    findings.extend(world.arm(&rules));
     if !ringwall_manifest::world::may_be_taken(&findings) {
         return Err(ringwall_manifest::render::human(
             &findings,
@@ -44,8 +46,6 @@ pub fn rehearse(scenario: &Scenario, inputs: &[Input]) -> Result<Vec<Difference>
             ringwall_manifest::render::Colour::Plain,
         ));
     }
-    let rules = rules::load(rules::NONE)?;
-    world.arm(rules.waf, &rules.title)?;
     let mut differences = Vec::new();
     if !scenario.world.is_empty() {
         compare(&scenario.world, &facts::of_world(&world, &findings), &mut differences);

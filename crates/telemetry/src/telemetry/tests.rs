@@ -109,6 +109,7 @@ pub fn exchange(role: Role) -> Exchange {
         gateway: None,
         trace: Trace::default(),
         decided: None,
+        inspected: None,
     }
 }
 
@@ -122,6 +123,8 @@ struct Room {
 fn room(lines_per_second: u32) -> Room {
     let (access, flow, directory) = (Shared::default(), Shared::default(), tempfile::tempdir().unwrap());
     let output = Output {
+        firewall: Box::new(io::sink()),
+        audit: Box::new(io::sink()),
         access: Box::new(access.clone()),
         flow: Box::new(flow.clone()),
         decisions: Some((directory.path().into(), 1 << 20)),

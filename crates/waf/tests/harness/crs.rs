@@ -1,6 +1,6 @@
 //! The Core Rule Set's own regression tests, in memory.
 
-use super::case::{self, Case, Stage};
+use super::case::{self, Case, Expect, Stage};
 use super::corpus;
 use super::serve::{self, Outcome};
 use regex_automata::meta::Regex;
@@ -31,6 +31,10 @@ pub const OVERRIDES: [(&str, &str); 2] = [
     ("920181-1", "both Content-Length and Transfer-Encoding: refused (RFC 9112 section 6.1), not repaired"),
     ("920620-1", "two Content-Type fields: both are seen, not merged"),
 ];
+
+/// One more through the edge.
+pub const EDGE_OVERRIDES: [(&str, &str); 1] =
+    [("920100-4", "CONNECT: an ingress makes no tunnels (405, RFC 9110 section 9.3.6), where Apache answers 200")];
 
 /// Passed, failed (with the reason), and cases of [`OVERRIDES`] that failed as foreseen.
 #[derive(Debug, Default)]
@@ -80,9 +84,14 @@ pub fn run(waf: &Arc<Waf>, cases: &[Case]) -> Score {
         results
     });
     results.sort();
+    tally(results, &OVERRIDES)
+}
+
+/// Counts results; what is foreseen must fail.
+pub fn tally(results: Vec<(String, Result<(), String>)>, overrides: &[(&str, &str)]) -> Score {
     let mut score = Score::default();
     for (id, result) in results {
-        let foreseen = OVERRIDES.iter().any(|(known, _)| *known == id);
+        let foreseen = overrides.iter().any(|(known, _)| *known == id);
         match (result, foreseen) {
             (Ok(()), false) => score.passed += 1,
             (Ok(()), true) => score.failed.push((id, "passes, and stands among the overrides".into())),
@@ -98,25 +107,29 @@ fn judge(waf: &Arc<Waf>, profile: &Arc<Profile>, case: &Case) -> Result<(), Stri
 }
 
 fn verdict(stage: &Stage, outcome: &Outcome) -> Result<(), String> {
-    let expect = &stage.expect;
-    if expect.error {
-        return if outcome.status.is_none() { Ok(()) } else { Err(format!("answered {:?}", outcome.status)) };
-    }
-    if outcome.status.is_none() {
-        return Err("closed without an answer".into());
-    }
-    if expect.status.is_some() && expect.status != outcome.status {
-        return Err(format!("status {:?}, not {:?}", outcome.status, expect.status));
-    }
     let logged: Vec<_> = outcome.report.matched.iter().filter(|matched| matched.log).collect();
     let ids: Vec<u64> = logged.iter().map(|matched| matched.id).collect();
+    let lines: Vec<String> = logged.iter().map(ToString::to_string).collect();
+    check(&stage.expect, outcome.status, &ids, &lines)
+}
+
+/// Whether a status (`None`: closed without an answer), the rules that were logged and their lines are as expected.
+pub fn check(expect: &Expect, status: Option<u16>, ids: &[u64], lines: &[String]) -> Result<(), String> {
+    if expect.error {
+        return if status.is_none() { Ok(()) } else { Err(format!("answered {status:?}")) };
+    }
+    if status.is_none() {
+        return Err("closed without an answer".into());
+    }
+    if expect.status.is_some() && expect.status != status {
+        return Err(format!("status {status:?}, not {:?}", expect.status));
+    }
     if let Some(id) = expect.ids.iter().find(|id| !ids.contains(id)) {
         return Err(format!("{id} did not match; {ids:?} did"));
     }
     if let Some(id) = expect.no_ids.iter().find(|id| ids.contains(id)) {
         return Err(format!("{id} matched"));
     }
-    let lines: Vec<String> = logged.iter().map(ToString::to_string).collect();
     let finds = |pattern: &str| {
         let regex = Regex::new(pattern).expect("a pattern");
         lines.iter().any(|line| regex.is_match(line))

@@ -185,14 +185,15 @@ pub fn run(tx: &mut Transaction, phase: u8) -> bool {
     }
 }
 
-struct Response {
-    status: u16,
-    fields: Vec<(String, String)>,
-    body: Vec<u8>,
+/// What the application answers.
+pub struct Response {
+    pub status: u16,
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 /// `albedo`: everything is an empty 200; `POST /reflect` answers as its JSON says.
-fn answer(head: &Head<'_>) -> Response {
+pub fn answer(head: &Head<'_>) -> Response {
     let mut response = Response { status: 200, fields: Vec::new(), body: Vec::new() };
     let path = head.target.split(|byte| *byte == b'?').next().unwrap_or_default();
     if path != b"/reflect" || head.method != b"POST" {

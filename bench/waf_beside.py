@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""How long small requests take beside large ones that the firewall judges.
+
+Brings the binary up on loopback with the rule set of a corpus, an application that answers at once behind it, and sends
+small GETs at a steady pace: first alone, then beside connections that post 128 KiB of JSON one after the other without a
+pause. Prints the percentiles of both and their ratio, and keeps the raw samples.
+
+    bench/waf_beside.py --ringwall target/release/ringwall --crs DIR [--requests 4000] [--large 1] [--raw FILE]
+"""
+
+import argparse, json, multiprocessing, os, pathlib, signal, socket, subprocess, sys, tempfile, time
+
+POLICY = """
+apiVersion: ringwall.dev/v1
+kind: WafPolicy
+metadata: { name: all, namespace: istio-system }
+spec: { mode: block, requestBody: { limit: 2Mi } }
+"""
+EDGE = pathlib.Path(__file__).parent.parent / "crates/ringwall/examples/conformance/edge.rs"
+
+
+def manifests(port):
+    """The way in that the conformance suite uses."""
+    text = EDGE.read_text().split('const MANIFESTS: &str = r#"')[1].split('"#;')[0]
+    return text.replace("PORT", str(port)) + "---" + POLICY
+
+
+def application(ready):
+    """Answers every request on a connection with a short 200."""
+    import asyncio
+
+    class Answers(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport, self.input = transport, b""
+
+        def data_received(self, data):
+            self.input += data
+            while b"\r\n\r\n" in self.input:
+                head, rest = self.input.split(b"\r\n\r\n", 1)
+                length = 0
+                for line in head.split(b"\r\n"):
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                if len(rest) < length:
+                    return
+                self.input = rest[length:]
+                self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok")
+
+    async def serve():
+        server = await asyncio.get_running_loop().create_server(Answers, "127.0.0.1", 0)
+        ready.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+def answer(stream):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = stream.recv(65536)
+        if not part:
+            raise SystemExit("the edge closed the connection: " + data.decode(errors="replace"))
+        data += part
+    head, body = data.split(b"\r\n\r\n", 1)
+    length = next(int(l.split(b":")[1]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length"))
+    while len(body) < length:
+        body += stream.recv(65536)
+    return int(head.split(b" ")[1])
+
+
+def connect(address):
+    stream = socket.create_connection(address)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return stream
+
+
+def large(address, count, stop):
+    """Posts 128 KiB of JSON, each different, until it is told to stop."""
+    stream, sent = connect(address), 0
+    while not stop.is_set():
+        events = [{"level": "info", "service": f"s{sent}-{i}", "message": f"order {sent * 1000 + i} was shipped to the customer"} for i in range(1340)]
+        body = json.dumps({"events": events}).encode()
+        head = f"POST /ingest HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        stream.sendall(head.encode() + body)
+        status = answer(stream)
+        if status != 200:
+            raise SystemExit(f"a large request was answered {status}")
+        sent += 1
+    count.value += sent
+
+
+def small(address, requests, pace):
+    """Milliseconds of each request, sent at a steady pace over four connections in turn."""
+    streams = [connect(address) for _ in range(4)]
+    samples, due = [], time.perf_counter()
+    for number in range(requests):
+        due += pace
+        time.sleep(max(0, due - time.perf_counter()))
+        begun = time.perf_counter()
+        streams[number % 4].sendall(
+            f"GET /items?id={number}&page=2 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n\r\n".encode()
+        )
+        status = answer(streams[number % 4])
+        samples.append((time.perf_counter() - begun) * 1000)
+        if status != 200:
+            raise SystemExit(f"a small request was answered {status}")
+    return samples
+
+
+def percentile(samples, part):
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--ringwall", default="target/release/ringwall")
+    options.add_argument("--crs", required=True)
+    options.add_argument("--requests", type=int, default=4000)
+    options.add_argument("--large", type=int, default=1)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--pace", type=float, default=0.005)
+    options.add_argument("--raw")
+    options = options.parse_args()
+    ready, told = multiprocessing.Pipe(False)
+    backend = multiprocessing.Process(target=application, args=(told,), daemon=True)
+    backend.start()
+    port = ready.recv()
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "manifests.yaml"
+        file.write_text(manifests(port))
+        command = [options.ringwall, "up", "--format", "json", "--set", f"crs={options.crs}", "--state-dir", folder + "/state", str(file)]
+        edge = subprocess.Popen(command, stdout=subprocess.PIPE)
+        try:
+            listeners = json.loads(edge.stdout.readline())["listeners"]
+            host, port = next(it["bound"] for it in listeners if it["role"] == "edge").rsplit(":", 1)
+            address = (host, int(port))
+            small(address, 500, options.pace)
+            alone, beside, count = [], [], multiprocessing.Value("i", 0)
+            # Interleaved, so that what else the machine does falls on both.
+            for _ in range(options.rounds):
+                alone += small(address, options.requests // options.rounds, options.pace)
+                stop = multiprocessing.Event()
+                posting = [multiprocessing.Process(target=large, args=(address, count, stop)) for _ in range(options.large)]
+                [one.start() for one in posting]
+                beside += small(address, options.requests // options.rounds, options.pace)
+                stop.set()
+                [one.join() for one in posting]
+        finally:
+            edge.send_signal(signal.SIGTERM)
+            edge.wait()
+            backend.terminate()
+    print(f"{len(alone)} small requests alone, {len(beside)} beside {count.value} of 128 KiB; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    for part in (0.5, 0.9, 0.99):
+        one, other = percentile(alone, part), percentile(beside, part)
+        print(f"p{part * 100:<4g} alone {one:8.3f} ms   beside {other:8.3f} ms   ratio {other / one:.2f}")
+    if options.raw:
+        pathlib.Path(options.raw).write_text(json.dumps({"command": sys.argv, "alone": alone, "beside": beside}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+//! Streams whose messages the page judges one by one: gRPC from the client, server-sent events and what a WebSocket's
+//! client says. A message waits until it was judged, and no longer; the stream is never held as a whole.
+//!
+//! In: bodies and tunnels. Out: the same, up to the first message that is refused. Then gRPC ends with status 7, events end,
+//! a WebSocket is closed with 1008. Bounded: what is longer than the longest message is refused.
+//! Follows RFC 6455, the HTML standard ("Server-sent events"), and gRPC over HTTP/2.
+
+mod websocket;
+
+use crate::message::{Body, BodyError, Frame, Response, Source};
+use crate::page::{Admitted, MessageKind, Messages, Page, Verdict};
+use bytes::{Bytes, BytesMut};
+use ringwall_head::fields;
+use ringwall_head::messages::{event_end, grpc_length};
+use ringwall_model::{Call, Fields, Layer, Reason};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// Where it is noted that a message was refused, and by what.
+pub(crate) type Refusal = Rc<Cell<Option<(Layer, Reason)>>>;
+
+/// The streams of one call.
+pub(crate) struct Streams {
+    grpc: Option<Rc<dyn Messages>>,
+    socket: Option<Rc<dyn Messages>>,
+    refusal: Refusal,
+}
+
+impl Streams {
+    /// Asks the page which of a call's streams it judges.
+    pub(crate) fn of(page: &dyn Page, call: &mut Call, admitted: &Admitted, refusal: Refusal) -> Self {
+        let grpc = fields::is_grpc(&call.fields, call.version)
+            .then(|| page.messages(call, admitted, MessageKind::Grpc))
+            .flatten();
+        let upgrades = fields::upgrade(&call.fields).is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"));
+        let socket = upgrades.then(|| page.messages(call, admitted, MessageKind::WebSocket)).flatten();
+        if socket.is_some() {
+            // What is compressed between the two ends cannot be read here.
+            call.fields.remove("sec-websocket-extensions");
+        }
+        Self { grpc, socket, refusal }
+    }
+
+    /// The request's body.
+    pub(crate) fn request(&self, body: Body) -> Body {
+        match &self.grpc {
+            Some(messages) if !body.is_over() => judged(body, messages.clone(), Cut::Grpc, self.refusal.clone()),
+            _ => body,
+        }
+    }
+
+    /// The answer to a call that ended by a refused message before it was answered.
+    pub(crate) fn refused(&self) -> Option<Response> {
+        self.grpc.as_ref().filter(|_| self.refusal.get().is_some())?;
+        let mut all = status_fields();
+        all.push("content-type", "application/grpc");
+        Some(Response { status: 200, fields: all, body: Body::empty(), tunnel: None })
+    }
+
+    /// The response, with what it carries.
+    pub(crate) fn response(&self, page: &dyn Page, call: &Call, admitted: &Admitted, response: &mut Response) {
+        if let Some(messages) = self.socket.as_ref().filter(|_| response.status == 101)
+            && let Some(io) = response.tunnel.take()
+        {
+            let guarded = websocket::Guarded::new(io, messages.clone(), self.refusal.clone());
+            response.tunnel = Some(Box::new(guarded));
+        }
+        let length = response.body.length();
+        if self.grpc.is_some() {
+            let body = std::mem::replace(&mut response.body, Body::empty());
+            response.body = Body::stream(Closing { body, refusal: self.refusal.clone() }, length);
+        }
+        let is_events =
+            response.fields.first("content-type").is_some_and(|media| is_media(media, b"text/event-stream"));
+        // An event that is compressed cannot be told from the next.
+        let plain = response.fields.first("content-encoding").is_none();
+        if is_events
+            && plain
+            && !response.body.is_over()
+            && let Some(messages) = page.messages(call, admitted, MessageKind::Event)
+        {
+            let body = std::mem::replace(&mut response.body, Body::empty());
+            response.body = judged(body, messages, Cut::Events, self.refusal.clone());
+        }
+    }
+}
+
+fn is_media(value: &[u8], media: &[u8]) -> bool {
+    value.get(..media.len()).is_some_and(|start| start.eq_ignore_ascii_case(media))
+}
+
+/// `PERMISSION_DENIED`.
+fn status_fields() -> Fields {
+    let mut all = Fields::default();
+    all.push("grpc-status", "7");
+    all.push("grpc-message", "a message was refused");
+    all
+}
+
+/// How a stream is cut into messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Grpc,
+    Events,
+}
+
+impl Cut {
+    /// The length of the first message, when it is whole; for gRPC also when it is not yet.
+    fn first(self, waiting: &[u8], seen: &mut usize) -> Option<usize> {
+        match self {
+            Self::Grpc => grpc_length(waiting),
+            Self::Events => {
+                let from = seen.saturating_sub(3);
+                *seen = waiting.len();
+                event_end(waiting.get(from..).unwrap_or_default()).map(|end| from + end)
+            }
+        }
+    }
+}
+
+fn judged(body: Body, messages: Rc<dyn Messages>, cut: Cut, refusal: Refusal) -> Body {
+    // Its length may no longer be what was promised.
+    let length = if cut == Cut::Grpc { body.length() } else { ringwall_model::BodyLength::Unknown };
+    let judged = Judged {
+        body,
+        messages,
+        cut,
+        refusal,
+        waiting: BytesMut::new(),
+        seen: 0,
+        judging: None,
+        last: None,
+        ended: false,
+    };
+    Body::stream(judged, length)
+}
+
+/// A body whose messages are judged.
+struct Judged {
+    body: Body,
+    messages: Rc<dyn Messages>,
+    cut: Cut,
+    refusal: Refusal,
+    /// Not a whole message yet.
+    waiting: BytesMut,
+    /// How far it was searched.
+    seen: usize,
+    judging: Option<(Bytes, Verdict)>,
+    /// Trailers, after the last message.
+    last: Option<Fields>,
+    ended: bool,
+}
+
+impl Source for Judged {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        loop {
+            if let Some((message, verdict)) = &mut self.judging {
+                let verdict = ready!(verdict.as_mut().poll(context));
+                let message = std::mem::take(message);
+                self.judging = None;
+                return match verdict {
+                    Ok(()) => Poll::Ready(Some(Ok(Frame::Bytes(message)))),
+                    Err(by) => self.refuse(by),
+                };
+            }
+            let first = self.cut.first(&self.waiting, &mut self.seen);
+            let longest = self.messages.longest();
+            if first.unwrap_or(self.waiting.len()) > longest.saturating_add(5) {
+                return self.refuse(self.messages.too_long());
+            }
+            if let Some(length) = first.filter(|length| *length <= self.waiting.len()) {
+                self.begin(length);
+                continue;
+            }
+            if self.ended {
+                if !self.waiting.is_empty() {
+                    // The end of the stream ends its last message.
+                    self.begin(self.waiting.len());
+                    continue;
+                }
+                return Poll::Ready(self.last.take().map(|fields| Ok(Frame::Trailers(fields))));
+            }
+            match ready!(self.body.poll_next(context)) {
+                Some(Ok(Frame::Bytes(bytes))) => self.waiting.extend_from_slice(&bytes),
+                Some(Ok(Frame::Trailers(fields))) => (self.last, self.ended) = (Some(fields), true),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.ended = true,
+            }
+        }
+    }
+}
+
+impl Judged {
+    fn begin(&mut self, length: usize) {
+        let message = self.waiting.split_to(length).freeze();
+        self.seen = 0;
+        self.judging = Some((message.clone(), self.messages.judge(message)));
+    }
+
+    fn refuse(&mut self, by: (Layer, Reason)) -> Poll<Option<Result<Frame, BodyError>>> {
+        self.refusal.set(Some(by));
+        self.waiting.clear();
+        (self.last, self.ended, self.body) = (None, true, Body::empty());
+        match self.cut {
+            Cut::Grpc => Poll::Ready(Some(Err(BodyError::Refused))),
+            Cut::Events => Poll::Ready(None),
+        }
+    }
+}
+
+/// A response of gRPC: when it breaks because a message of its request was refused, it ends with that status.
+struct Closing {
+    body: Body,
+    refusal: Refusal,
+}
+
+impl Source for Closing {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let next = ready!(self.body.poll_next(context));
+        let broke = matches!(next, Some(Err(_)) | None) && self.refusal.get().is_some();
+        Poll::Ready(if broke { Some(Ok(Frame::Trailers(status_fields()))) } else { next })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Blocking at paranoia level 1, through the edge: the benchmark's requests get their verdicts, and each regression case is
+//! refused with 403 when, and only when, its score reaches the threshold. The scores come from the engine in memory, which
+//! judges the same bytes.
+
+use super::harness::{corpus, crs, serve};
+use super::{client, edge, send_all};
+use ringwall_waf::Settings;
+use std::path::Path;
+
+/// The rule set's own thresholds.
+const INBOUND: i64 = 5;
+const OUTBOUND: i64 = 4;
+
+/// Policies: all calls, those that carry prompts, those that carry GraphQL.
+const POLICIES: &str = r#"
+apiVersion: ringwall.dev/v1
+kind: WafPolicy
+metadata: { name: all, namespace: istio-system }
+spec:
+  mode: block
+  responseBody: { inspect: true, limit: 512Ki, types: [text/plain, text/html, text/xml, application/json] }
+---
+apiVersion: ringwall.dev/v1
+kind: WafPolicy
+metadata: { name: prompts, namespace: istio-system }
+spec: { targets: { hosts: [prompts.example.com] }, mode: block, presets: [llm] }
+---
+apiVersion: ringwall.dev/v1
+kind: WafPolicy
+metadata: { name: graphql, namespace: istio-system }
+spec: { targets: { hosts: [graphql.example.com] }, mode: block, presets: [graphql] }
+"#;
+
+/// Runs both parts.
+///
+/// # Errors
+/// A sentence.
+pub fn run(folder: &Path) -> Result<crs::Score, String> {
+    let edge = edge::Edge::start(folder, POLICIES)?;
+    let mut results = benchmark(folder, &edge);
+    results.extend(regression(folder, &edge)?);
+    Ok(crs::tally(results, &[]))
+}
+
+type Results = Vec<(String, Result<(), String>)>;
+
+fn benchmark(folder: &Path, edge: &edge::Edge) -> Results {
+    let mut results = Results::new();
+    let mut ask = |id: String, request: &[u8], wanted: u16| {
+        let status = client::send(edge.address, request).status;
+        results.push((id, if status == Some(wanted) { Ok(()) } else { Err(format!("{status:?}, not {wanted}")) }));
+    };
+    let files = corpus::files(&folder.join("../bench/waf"));
+    for path in files.iter().filter(|path| path.extension().is_some_and(|it| it == "http")) {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(request) = corpus::bytes(path) else { continue };
+        let refused = name.contains("attack") || name.starts_with("05") || name.starts_with("10");
+        ask(name.clone(), &request, if refused { 403 } else { 200 });
+        for (number, host) in [("05", "prompts.example.com"), ("10", "graphql.example.com")] {
+            if name.starts_with(number) {
+                ask(format!("{name} under its preset"), &sent_to(&request, host), 200);
+            }
+        }
+    }
+    results
+}
+
+/// The same request to another host.
+fn sent_to(request: &[u8], host: &str) -> Vec<u8> {
+    let end = request.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(request.len());
+    let (head, body) = request.split_at(end);
+    let lines = String::from_utf8_lossy(head).into_owned();
+    let named = |line: &str| line.to_ascii_lowercase().starts_with("host:");
+    let lines: Vec<String> =
+        lines.split("\r\n").map(|line| if named(line) { format!("Host: {host}") } else { line.to_owned() }).collect();
+    [lines.join("\r\n").as_bytes(), body].concat()
+}
+
+fn regression(folder: &Path, edge: &edge::Edge) -> Result<Results, String> {
+    const SETUP: &str = "SecRuleEngine DetectionOnly\nSecRequestBodyAccess On\nSecResponseBodyAccess On\n\
+                         SecResponseBodyMimeType text/plain text/html text/xml application/json\n";
+    let waf = crs::engine(folder, SETUP).ok_or("there is no crs/rules in the corpus")?;
+    let profile = waf.profile(Settings::default())?;
+    let cases = crs::cases(folder);
+    let stages: Vec<(String, &[u8])> = cases
+        .iter()
+        .flat_map(|case| case.stages.iter().filter(|stage| !stage.expect.ids.is_empty()).map(|it| (&case.id, it)))
+        .map(|(id, stage)| (id.clone(), &*stage.request))
+        .collect();
+    let requests: Vec<&[u8]> = stages.iter().map(|(_, request)| *request).collect();
+    let answers = send_all(edge, &requests);
+    let judged = |request: &[u8]| {
+        let outcome = serve::serve(&waf, &profile, request);
+        let report = &outcome.report;
+        (outcome.status, report.inbound >= INBOUND || report.outbound >= OUTBOUND, report.inbound, report.outbound)
+    };
+    let mut results = Results::new();
+    for ((id, request), answer) in stages.into_iter().zip(answers) {
+        let (status, over, inbound, outbound) = judged(request);
+        // A head that cannot be read in one way only is refused before its score counts.
+        let framing = matches!(status, None | Some(400)) || matches!(answer.status, None | Some(400 | 405 | 505));
+        let refused = answer.status == Some(403);
+        let held = if framing { answer.status.is_none_or(|status| status >= 400) } else { refused == over };
+        let why = || format!("{:?} with scores {inbound} and {outbound}", answer.status);
+        results.push((format!("{id} blocking"), if held { Ok(()) } else { Err(why()) }));
+    }
+    Ok(results)
+}

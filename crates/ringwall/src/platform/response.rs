@@ -1,0 +1,125 @@
+//! The page's own admission behind the data plane's: carried from request to response, and asked again there.
+//!
+//! In: an admitted call, its response. Out: nothing, or the refusal that takes the response's place. A body that the
+//! firewall does not look at is not held.
+
+use super::aside::Bench;
+use super::force::InForce;
+use bytes::Bytes;
+use ringwall_dataplane::message::Response;
+use ringwall_dataplane::page::{Admitted, Carried, MessageKind, Messages, Refused, Verdict, Witness};
+use ringwall_model::{Call, CallId, Decision, Inspected, Layer, Reason, RuleMatch};
+use ringwall_wall::{Follows, ResponseHead};
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What only the page can make.
+#[derive(Debug)]
+struct Carrier {
+    /// Away while its response is judged.
+    admitted: Option<Box<ringwall_wall::Admitted>>,
+    /// What was found in messages of its stream and not told yet.
+    found: Found,
+}
+
+type Found = Rc<RefCell<Vec<RuleMatch>>>;
+
+/// So many matches are told of one stream.
+const MOST_FOUND: usize = 64;
+
+impl Carried for Carrier {
+    fn told(&mut self, id: CallId) -> Option<Box<Inspected>> {
+        let whole = self.admitted.as_mut().and_then(|it| it.inspection.as_mut()).and_then(|it| it.finish(id));
+        let found = std::mem::take(&mut *self.found.borrow_mut());
+        if found.is_empty() {
+            return whole;
+        }
+        let mut inspected = whole.unwrap_or_default();
+        inspected.matches.extend(found);
+        Some(inspected)
+    }
+}
+
+/// The witness of an admitted call.
+pub fn witness(admitted: ringwall_wall::Admitted) -> Witness {
+    Rc::new(RefCell::new(Carrier { admitted: Some(Box::new(admitted)), found: Found::default() }))
+}
+
+/// Takes the admission out of its witness; `None` where it is out already.
+fn take(witness: &Witness) -> Option<Box<ringwall_wall::Admitted>> {
+    let mut carried = witness.borrow_mut();
+    let carrier: &mut dyn Any = &mut *carried;
+    carrier.downcast_mut::<Carrier>()?.admitted.take()
+}
+
+fn put_back(witness: &Witness, admitted: Box<ringwall_wall::Admitted>) {
+    let mut carried = witness.borrow_mut();
+    let carrier: &mut dyn Any = &mut *carried;
+    if let Some(carrier) = carrier.downcast_mut::<Carrier>() {
+        carrier.admitted = Some(admitted);
+    }
+}
+
+/// Judges a response.
+pub async fn judge(force: &InForce, call: &Call, admitted: &Admitted, response: &mut Response) -> Result<(), Refused> {
+    let Some(mut page) = take(&admitted.witness) else { return Ok(()) };
+    let without = *call.method == *b"HEAD" || matches!(response.status, 100..=199 | 204 | 304);
+    let body = if without || response.tunnel.is_some() { Follows::Nothing } else { Follows::Body };
+    let Response { status, fields, body: content, .. } = response;
+    let head = ResponseHead { status: *status, version: call.version, fields, body };
+    let hold = async |most: u64| {
+        // A body that breaks off is judged as far as it came; the client sees it break off.
+        let _ = content.hold(most).await;
+        content.held()
+    };
+    let judged = ringwall_wall::response(&mut page, call, head, force, hold).await;
+    put_back(&admitted.witness, page);
+    judged.map_err(|refused| super::page::refuse(*refused))
+}
+
+/// The firewall for the messages of an admitted call's stream; `None` where it does not look at them.
+pub fn messages(force: &InForce, call: &Call, admitted: &Admitted, kind: MessageKind) -> Option<Rc<dyn Messages>> {
+    let mut carried = admitted.witness.borrow_mut();
+    let carrier: &mut dyn Any = &mut *carried;
+    let carrier = carrier.downcast_mut::<Carrier>()?;
+    let kind = match kind {
+        MessageKind::WebSocket => ringwall_wall::MessageKind::WebSocket,
+        MessageKind::Event => ringwall_wall::MessageKind::Event,
+        MessageKind::Grpc => ringwall_wall::MessageKind::Grpc,
+    };
+    let messages = ringwall_wall::Messages::of(carrier.admitted.as_ref()?, call, kind)?;
+    Some(Rc::new(Judge { messages: Rc::new(messages), aside: force.aside.clone(), found: carrier.found.clone() }))
+}
+
+struct Judge {
+    messages: Rc<ringwall_wall::Messages>,
+    aside: Arc<Bench>,
+    found: Found,
+}
+
+impl Messages for Judge {
+    fn judge(&self, message: Bytes) -> Verdict {
+        let (messages, aside, found) = (self.messages.clone(), self.aside.clone(), self.found.clone());
+        Box::pin(async move {
+            let now = ringwall_control::facts::now();
+            let (decision, inspected) = messages.judge(&message, now, &*aside).await;
+            let mut found = found.borrow_mut();
+            let room = MOST_FOUND.saturating_sub(found.len());
+            found.extend(inspected.into_iter().flat_map(|inspected| inspected.matches).take(room));
+            match decision {
+                Decision::Pass { .. } => Ok(()),
+                Decision::Refuse { because, .. } => Err((Layer::Waf, because)),
+            }
+        })
+    }
+
+    fn longest(&self) -> usize {
+        self.messages.longest()
+    }
+
+    fn too_long(&self) -> (Layer, Reason) {
+        (Layer::Waf, Reason::Builtin("waf/message-too-long"))
+    }
+}

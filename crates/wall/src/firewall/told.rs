@@ -1,0 +1,37 @@
+//! What a transaction found, in the words of events.
+
+use ringwall_model::{CallId, Inspected, RuleMatch};
+use ringwall_waf::{AuditFormat, Fuel, Matched, Transaction};
+
+/// Runs the last phase and gathers what there is to tell.
+pub(super) fn told(transaction: &mut Transaction, id: CallId) -> Option<Box<Inspected>> {
+    // It refuses nothing; its few rules write down scores.
+    transaction.phase5(Fuel::ENDLESS);
+    let report = transaction.report();
+    let audit = transaction.audit(&id.to_string(), AuditFormat::Json);
+    if report.matched.is_empty() && audit.is_none() {
+        return None;
+    }
+    let refused_by = report.interruption.as_ref().map(|by| by.rule);
+    let matches = report.matched.into_iter().map(|matched| one(matched, refused_by)).collect();
+    Some(Box::new(Inspected { matches, inbound: report.inbound, outbound: report.outbound, audit }))
+}
+
+fn one(matched: Matched, refused_by: Option<u64>) -> RuleMatch {
+    RuleMatch {
+        refused: refused_by == Some(matched.id),
+        id: matched.id,
+        phase: matched.phase,
+        variable: matched.variable,
+        value: matched.value,
+        message: matched.message,
+        data: matched.data,
+        severity: matched.severity,
+        score: matched.score,
+        tags: matched.tags,
+        version: matched.version,
+        file: matched.file,
+        line: matched.line,
+        logged: matched.log,
+    }
+}
