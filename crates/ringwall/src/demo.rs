@@ -129,7 +129,7 @@ fn second_act(platform: &Arc<Platform>, stores: &Stores) {
         println!("       {line}");
     }
     println!("       data zone  {}", stores.line());
-    println!("       in force   tls, head, shield, route, waf, gateway, mesh");
+    println!("       in force   packet, tls, head, shield, route, waf, gateway, mesh");
     if let Some(firewall) = &current.world.firewall {
         println!("       waf        {}", firewall.title);
     }

@@ -19,6 +19,7 @@ const AI_PLATFORM: &[(&str, &str)] = files!("ai-platform":
     "20-edge.yaml"
     "21-shield.yaml"
     "22-waf.yaml"
+    "22-network-policies.yaml"
     "30-kong-services.yaml"
     "40-mesh-authentication.yaml"
     "41-mesh-authorization.yaml"

@@ -1,7 +1,7 @@
 //! Inside the mesh: who may open a connection to whom, and call what.
 
 use super::{Expect, Report, Scenario, Wants, clear, mutual, no_connection, passes, refuses, sent};
-use crate::demo::client::{Wire, once};
+use crate::demo::client::{Way, Wire, once};
 use crate::demo::stage::{Stage, request};
 use std::time::Duration;
 
@@ -30,10 +30,16 @@ pub const LIST: &[Scenario] = &[
         run: |stage| Box::pin(outbound(stage)),
     },
     Scenario {
-        name: "database port from a service that may not",
+        name: "cache port from a service that may not",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(cache(stage)),
+    },
+    Scenario {
+        name: "database port from an unlabelled pod",
         wants: Wants::Shared,
         run: |stage| Box::pin(database(stage)),
     },
+    Scenario { name: "pod to pod from another zone", wants: Wants::Shared, run: |stage| Box::pin(another_zone(stage)) },
     Scenario {
         name: "egress to a host that nothing declares",
         wants: Wants::Shared,
@@ -60,7 +66,7 @@ async fn foreign(stage: &Stage) -> Report {
 }
 
 async fn wrong_identity(stage: &Stage) -> Report {
-    let way = mutual(stage, stage.platform.inbound(AGENT, 8080), "application", "notification-service");
+    let way = mutual(stage, stage.platform.inbound(AGENT, 8080), "observability", "prometheus");
     let bytes = agent_call(stage, "/api/v1/completions/chat", &[]);
     let mut report = refuses(stage, &way, &bytes, Expect::refused(403, "mesh", "")).await;
     report.held &= report.rule.contains("default deny");
@@ -116,11 +122,29 @@ async fn outbound(stage: &Stage) -> Report {
     passes(&way, &bytes, 200).await
 }
 
+/// The network admits it by its label; its identity is none that the cache admits.
+async fn cache(stage: &Stage) -> Report {
+    let to = stage.platform.inbound("data/redis", 6379);
+    let way = mutual(stage, to, "application", "workflow-orchestrator-service");
+    closed(stage, &way, "mesh", "default deny").await
+}
+
 async fn database(stage: &Stage) -> Report {
     let to = stage.platform.inbound("data/postgresql", 5432);
     let way = mutual(stage, to, "application", "notification-service");
-    let mut report = sent(&way, b"(PostgreSQL start-up message)");
-    let opened = Wire::open(&way).await;
+    closed(stage, &way, "packet", "NetworkPolicy/data/service-to-database").await
+}
+
+async fn another_zone(stage: &Stage) -> Report {
+    let way = mutual(stage, stage.platform.inbound(AGENT, 8080), "infrastructure", "keycloak");
+    let bytes = agent_call(stage, "/api/v1/completions/chat", &[]);
+    refuses(stage, &way, &bytes, Expect::refused(403, "packet", "NetworkPolicy/application/bff-to-services")).await
+}
+
+/// Opens a connection, speaks first, and expects it to be closed by that rule.
+async fn closed(stage: &Stage, way: &Way, layer: &str, rule: &str) -> Report {
+    let mut report = sent(way, b"(PostgreSQL start-up message)");
+    let opened = Wire::open(way).await;
     report.held = match opened {
         // TLS 1.3 lets a client speak before the server has judged it: the close comes on the first read.
         Ok(mut wire) => {
@@ -133,16 +157,16 @@ async fn database(stage: &Stage) -> Report {
         report.saw = "connection open".into();
         return report;
     }
-    let record = stage.platform.latest_connection(to).await;
+    let record = stage.platform.latest_connection(way.to).await;
     let text =
         |name: &str| record.as_ref().and_then(|it| it.get(name)?.as_str().map(str::to_owned)).unwrap_or_default();
     report.layer = text("layer");
     report.rule = text("rule");
     report.place = text("place");
     report.id = text("id");
-    report.held &= report.layer == "mesh" && report.rule.contains("default deny");
+    report.held &= report.layer == layer && report.rule.contains(rule);
     report.saw = "connection closed".into();
-    report.wanted = "closed by mesh, default deny".into();
+    report.wanted = format!("closed by {layer}, {rule}");
     report
 }
 
