@@ -27,17 +27,50 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
+/// What a socket that accepts is.
+#[derive(Clone)]
+pub(crate) enum Entrance {
+    /// The socket of one listener.
+    Own(Arc<Listener>),
+    /// Where the kernel redirects connections to that were meant for others.
+    Door(Arc<Listener>),
+}
+
 /// Accepts until it is told to stop.
-pub(crate) async fn listen(thread: Rc<Thread>, listener: Arc<Listener>, socket: TcpListener) {
+pub(crate) async fn listen(thread: Rc<Thread>, entrance: Entrance, socket: TcpListener) {
     loop {
         match socket.accept().await {
-            Ok((stream, peer)) => {
-                tokio::task::spawn_local(connection(thread.clone(), listener.clone(), stream, peer));
-            }
+            Ok((stream, peer)) => match &entrance {
+                Entrance::Own(listener) => {
+                    tokio::task::spawn_local(connection(thread.clone(), listener.clone(), stream, peer));
+                }
+                Entrance::Door(door) => intercepted(&thread, door, stream, peer),
+            },
             // Out of descriptors: the connections that are there will free some.
             Err(_) => sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// Finds the listener that a redirected connection was meant for.
+fn intercepted(thread: &Rc<Thread>, door: &Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
+    let meant = original(&stream).and_then(|original| thread.shared.page.meant(door, original));
+    match meant {
+        Some(listener) => {
+            tokio::task::spawn_local(connection(thread.clone(), Arc::new(listener), stream, peer));
+        }
+        None => {
+            let workload = thread.shared.page.workload(door.workload);
+            Story::begin(thread, door, &workload, peer).refuse(Layer::Route, Reason::Builtin("route/no-listener"));
+        }
+    }
+}
+
+/// Where a connection was going before the kernel redirected it: connection tracking's word, else the socket's own.
+fn original(stream: &TcpStream) -> Option<SocketAddr> {
+    let socket = socket2::SockRef::from(stream);
+    let kept = if stream.local_addr().ok()?.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    kept.ok().and_then(|kept| kept.as_socket()).or_else(|| stream.local_addr().ok())
 }
 
 async fn connection(thread: Rc<Thread>, listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr) {

@@ -3,6 +3,7 @@
 //! In: listeners that others have bound, what to ask ([`Page`]), how to dial ([`Dial`]), whom to tell ([`EventSink`]).
 //! Out: connections served. Never: binding, files, configuration. Start reading at [`Engine::start`].
 
+use crate::accept::Entrance;
 use crate::page::{Destination, Local, Page};
 use crate::pool::Clusters;
 use crate::registry::{Registry, Selector};
@@ -143,12 +144,24 @@ impl Engine {
     /// # Errors
     /// When a socket cannot be used without blocking.
     pub fn listen(&self, listener: Listener, sockets: Vec<std::net::TcpListener>) -> io::Result<ListenerId> {
+        self.accept(Entrance::Own(Arc::new(listener)), sockets)
+    }
+
+    /// The same for a door to which the kernel redirects connections that were meant for others: the page says of each
+    /// which listener it is for ([`Page::meant`]).
+    ///
+    /// # Errors
+    /// When a socket cannot be used without blocking.
+    pub fn intercept(&self, door: Listener, sockets: Vec<std::net::TcpListener>) -> io::Result<ListenerId> {
+        self.accept(Entrance::Door(Arc::new(door)), sockets)
+    }
+
+    fn accept(&self, entrance: Entrance, sockets: Vec<std::net::TcpListener>) -> io::Result<ListenerId> {
         let id = ListenerId(self.next.fetch_add(1, Ordering::Relaxed));
-        let listener = Arc::new(listener);
         sockets.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
         for (worker, socket) in self.workers.iter().zip(sockets) {
             // A worker that is gone was drained; it accepts nothing any more.
-            let _ = worker.commands.send(Command::Listen { id, listener: listener.clone(), socket });
+            let _ = worker.commands.send(Command::Listen { id, entrance: entrance.clone(), socket });
         }
         Ok(id)
     }

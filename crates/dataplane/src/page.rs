@@ -32,6 +32,13 @@ pub trait Page: Send + Sync + 'static {
         self.arrive(listener, peer)
     }
 
+    /// Which listener a connection is for that was intercepted on its way to `original` and came to this door instead;
+    /// `None`: it is for none, and ends here.
+    fn meant(&self, door: &Listener, original: SocketAddr) -> Option<Listener> {
+        let _ = (door, original);
+        None
+    }
+
     /// How a connection to this listener begins.
     fn opening(&self, listener: &Listener) -> Opening;
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is shared with other workers but [`Shared`]; futures stay on their thread.
 
-use crate::accept;
+use crate::accept::{self, Entrance};
 use crate::clock;
 use crate::engine::{ListenerId, Shared};
 use crate::pool::Pool;
@@ -24,7 +24,7 @@ pub(crate) enum Command {
         /// Its name.
         id: ListenerId,
         /// What it is.
-        listener: Arc<Listener>,
+        entrance: Entrance,
         /// Bound and listening.
         socket: std::net::TcpListener,
     },
@@ -127,10 +127,10 @@ pub(crate) async fn run(shared: Arc<Shared>, mut inbox: UnboundedReceiver<Comman
             }
         };
         match command {
-            Some(Command::Listen { id, listener, socket }) => {
+            Some(Command::Listen { id, entrance, socket }) => {
                 // A socket that cannot be registered was closed by whoever gave it.
                 if let Ok(socket) = tokio::net::TcpListener::from_std(socket) {
-                    let task = tokio::task::spawn_local(accept::listen(thread.clone(), listener, socket));
+                    let task = tokio::task::spawn_local(accept::listen(thread.clone(), entrance, socket));
                     accepting.insert(id, task.abort_handle());
                 }
             }

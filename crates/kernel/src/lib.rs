@@ -10,7 +10,9 @@ pub mod bpf;
 #[cfg(feature = "xdp")]
 pub mod cgroup;
 pub mod conntrack;
+pub mod dns;
 pub mod events;
+pub mod intercept;
 pub mod link;
 pub mod namespace;
 pub mod netlink;

@@ -3,7 +3,7 @@
 //! In: what is wanted. Out: the kernel's word on it, one acknowledged message a step. Never: a look at what is there:
 //! our namespaces are new, and interface numbers are ours to choose. Follows rtnetlink(7), netlink(7), veth(4).
 
-mod message;
+pub(crate) mod message;
 
 use crate::namespace::Namespace;
 use message::Message;

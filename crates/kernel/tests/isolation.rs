@@ -1,6 +1,7 @@
 //! Namespaces, links and sockets against the real kernel. Without a harness, because a process that is not root goes
 //! into a user namespace before it has threads.
 
+use ringwall_kernel::intercept;
 use ringwall_kernel::namespace::node::Node;
 use ringwall_kernel::namespace::{self, IsolationError};
 use ringwall_kernel::socket::{self, Opener, Passage};
@@ -17,6 +18,7 @@ fn main() {
         Err(error) => panic!("{error}"),
     };
     packets_go_between_homes_once_both_are_open();
+    what_a_program_sends_comes_to_the_doors();
     println!("isolation: held as {standing:?}");
 }
 
@@ -72,4 +74,49 @@ fn a_marked_socket_stays_in_its_namespace(node: &mut Node) {
     listener.set_nonblocking(true).unwrap();
     drop(TcpStream::connect_timeout(&SocketAddr::new(home, 8080), std::time::Duration::from_millis(100)));
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// An unmodified client dials an address that nobody has; the door gets the connection and knows where it was going. A
+/// marked one goes there. What comes from another home comes to the other door.
+fn what_a_program_sends_comes_to_the_doors() {
+    let mut node = Node::create().unwrap();
+    let (one, other) = (address("10.244.1.1"), address("10.244.1.2"));
+    let (here, there) = (node.add(one).unwrap().namespace, node.add(other).unwrap().namespace);
+    let any = socket::any(one);
+    let doors = |namespace: &namespace::Namespace| {
+        namespace
+            .run(|| {
+                intercept::apply(intercept::Reach::All)?;
+                let out = socket::listen(SocketAddr::new(any, intercept::OUTBOUND), 1)?.remove(0);
+                let into = socket::listen(SocketAddr::new(any, intercept::INBOUND), 1)?.remove(0);
+                let names = socket::datagrams(SocketAddr::new(address("127.0.0.1"), intercept::NAMES))?;
+                out.set_nonblocking(false)?;
+                into.set_nonblocking(false)?;
+                names.set_nonblocking(false)?;
+                Ok((out, into, names))
+            })
+            .unwrap()
+    };
+    let ((out, _, names), (_, into, _)) = (doors(&here), doors(&there));
+    node.open(one).unwrap();
+    node.open(other).unwrap();
+    let original = |stream: &TcpStream| socket2::SockRef::from(stream).original_dst_v4().unwrap().as_socket().unwrap();
+    let nowhere = "203.0.113.9:443".parse::<SocketAddr>().unwrap();
+    let client = here.run(|| TcpStream::connect(nowhere)).unwrap();
+    assert_eq!(client.peer_addr().unwrap(), nowhere);
+    assert_eq!(original(&out.accept().unwrap().0), nowhere);
+    let app: SocketAddr = SocketAddr::new(other, 5432);
+    let marked = here.run(|| socket::stream(other, Passage::Marked)).unwrap();
+    marked.set_nonblocking(false).unwrap();
+    marked.connect(&app.into()).unwrap();
+    let (stream, peer) = into.accept().unwrap();
+    assert_eq!((original(&stream), peer.ip()), (app, one));
+    let asks = here.run(|| std::net::UdpSocket::bind((any, 0))).unwrap();
+    asks.connect("192.0.2.53:53").unwrap();
+    asks.send(b"?").unwrap();
+    let mut byte = [0; 1];
+    let (_, from) = names.recv_from(&mut byte).unwrap();
+    names.send_to(b"!", from).unwrap();
+    asks.recv(&mut byte).unwrap();
+    assert_eq!(&byte, b"!");
 }

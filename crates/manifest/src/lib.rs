@@ -35,4 +35,4 @@ pub use node::{Cursor, FieldRecord, FieldUse, Ledger, Node};
 pub use read::read;
 pub use resource::{Kind, Resource};
 pub use source::{Document, File, Format, Input, Position, Sources};
-pub use world::{Options, StandIn, World, lower};
+pub use world::{Options, StandIn, World, lower, virtual_address};

@@ -15,6 +15,7 @@ pub mod stand_in;
 #[cfg(test)]
 mod tests;
 
+pub use listeners::virtual_address;
 pub use opening::KindFields;
 
 use crate::inventory::{self, MeshScope};

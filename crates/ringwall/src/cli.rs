@@ -196,6 +196,10 @@ pub struct Up {
     /// Give every workload, Service or selected label without an address an echo stand-in with its service account.
     #[arg(long)]
     pub stand_in: bool,
+    /// Give every workload a network namespace of its own, so that no program can go around the wall. Needs root, or
+    /// unprivileged user namespaces.
+    #[arg(long)]
+    pub isolate: bool,
     /// Come up, print the table, and end at once: exit 0 when everything came up.
     #[arg(long)]
     pub once: bool,

@@ -159,6 +159,7 @@ fn start(
         proxy_header,
         author: "demo".into(),
         revision: None,
+        isolate: None,
     };
     Platform::start(inputs.to_vec(), options)
 }

@@ -9,8 +9,10 @@ mod aside;
 pub mod certificates;
 pub mod commands;
 mod dial;
+mod doors;
 pub mod force;
 mod health;
+pub mod isolation;
 pub mod logs;
 mod outside;
 mod page;
@@ -26,8 +28,9 @@ use crate::demo::provider::Provider;
 use apps::Apps;
 use arc_swap::ArcSwap;
 use certificates::{Authorities, EdgeCertificate};
-use dial::LoopbackDial;
+use dial::{LoopbackDial, NodeDial};
 use force::{Current, InForce};
+use isolation::Isolation;
 use ringwall_control::binds::Binds;
 use ringwall_control::facts::{FactsKeeper, now};
 use ringwall_control::history::History;
@@ -35,7 +38,7 @@ use ringwall_control::settings::Settings;
 use ringwall_control::source::Input;
 use ringwall_control::state::StateDir;
 use ringwall_dataplane::page::ProxyHeader;
-use ringwall_dataplane::{Engine, ListenerId, Shared};
+use ringwall_dataplane::{Dial, Engine, ListenerId, Shared};
 use ringwall_manifest::world::StandIn;
 use ringwall_model::{Event, Listener, Millis, Question, Role, Timestamp};
 use ringwall_telemetry::{Names, Telemetry};
@@ -59,6 +62,8 @@ pub struct Options {
     pub author: String,
     /// Revision of the manifests' folder.
     pub revision: Option<String>,
+    /// How namespaces can be made, when workloads are to be isolated.
+    pub isolate: Option<ringwall_kernel::namespace::Standing>,
 }
 
 /// Why a platform did not come up, or a World was not taken: text for people, findings included.
@@ -77,6 +82,8 @@ pub struct Platform {
     provider: Arc<Provider>,
     binds: Arc<Binds>,
     apps: Apps,
+    /// The node of isolated workloads.
+    isolation: Option<Arc<Isolation>>,
     /// Metrics and health; set once the platform is up.
     admin: OnceLock<admin::Admin>,
     live: Mutex<Live>,
@@ -86,6 +93,8 @@ pub struct Platform {
 struct Live {
     /// Served listeners by socket address.
     served: BTreeMap<SocketAddr, (ListenerId, Listener)>,
+    /// Served doors of isolated workloads.
+    doors: BTreeMap<SocketAddr, ListenerId>,
     /// Workload addresses and ports whose application was started.
     started: BTreeMap<(std::net::IpAddr, u16), SocketAddr>,
     /// The edge's certificates.
@@ -114,7 +123,11 @@ impl Platform {
         let current = Arc::new(ArcSwap::from_pointee(Current::default()));
         let facts = Arc::new(keeper(&options, &current, &binds, &provider));
         let bench = aside::Bench::start(aside::threads()).map_err(|error| NotUp(error.to_string()))?;
-        let force = Arc::new(InForce::new(current, facts, binds.clone(), options.proxy_header, bench));
+        let isolation = options.isolate.map(|standing| Isolation::start(standing, current.clone())).transpose();
+        let isolation = isolation.map_err(|error| NotUp(format!("{error}\n")))?.map(Arc::new);
+        let force =
+            InForce::new(current.clone(), facts, binds.clone(), options.proxy_header, (isolation.clone(), bench));
+        let force = Arc::new(force);
         restore_blocks(&options, &force)?;
         let traces = match &options.state {
             Some(state) => state.file("traces"),
@@ -122,7 +135,10 @@ impl Platform {
         };
         make_folder(&traces)?;
         let telemetry = Arc::new(open_telemetry(&options, &traces)?);
-        let dial = Arc::new(LoopbackDial { binds: binds.clone() });
+        let dial: Arc<dyn Dial> = match &isolation {
+            Some(isolation) => Arc::new(NodeDial { isolation: isolation.clone(), current }),
+            None => Arc::new(LoopbackDial { binds: binds.clone() }),
+        };
         let sink = Arc::new(Sink { telemetry: telemetry.clone(), force: force.clone() });
         let shared = Arc::new(Shared::new(force.clone(), dial, sink));
         let engine = Engine::start(workers(&options.settings), shared).map_err(|error| NotUp(error.to_string()))?;
@@ -137,9 +153,11 @@ impl Platform {
             provider,
             binds,
             apps,
+            isolation,
             admin: OnceLock::new(),
             live: Mutex::new(Live {
                 served: BTreeMap::new(),
+                doors: BTreeMap::new(),
                 started: BTreeMap::new(),
                 edge: Vec::new(),
                 missing: Vec::new(),

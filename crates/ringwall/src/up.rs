@@ -24,6 +24,11 @@ pub fn run(up: &Up, common: &Everywhere, settings: Settings) -> Exit {
     let source = Source::parse(&up.manifests);
     let folder = config::state_dir(common, &settings);
     let drain = Millis(settings.number("drain_timeout"));
+    // ORDER: before the first thread.
+    let isolate = match up.isolate.then(ringwall_kernel::namespace::enter).transpose() {
+        Ok(standing) => standing,
+        Err(error) => return Exit::input(error),
+    };
     progress(common, "reading manifests");
     let inputs = match source.read() {
         Ok(inputs) => inputs,
@@ -45,6 +50,7 @@ pub fn run(up: &Up, common: &Everywhere, settings: Settings) -> Exit {
         proxy_header: ProxyHeader::Absent,
         author: remote::author(),
         revision: path_of(&source).and_then(|path| history::revision(&path)),
+        isolate,
     };
     progress(common, &format!("{} files; making the World, certificates and listeners", inputs.len()));
     let platform = match Platform::start(inputs, options) {

@@ -1,10 +1,11 @@
-//! Bytes of rtnetlink: a header, a fixed part, attributes; all lengths padded to four.
+//! Bytes of netlink: a header, a fixed part, attributes; all lengths padded to four.
 
 const HEADER: usize = 16;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
+const NLM_F_APPEND: u16 = 0x800;
 const NLMSG_ERROR: u16 = 2;
 const NESTED: u16 = 0x8000;
 
@@ -22,10 +23,24 @@ impl Message {
         Self::request(kind, 0)
     }
 
+    /// A request that puts something behind what is there.
+    pub fn append(kind: u16) -> Self {
+        Self::request(kind, NLM_F_CREATE | NLM_F_APPEND)
+    }
+
+    /// A request that is not acknowledged.
+    pub fn notice(kind: u16) -> Self {
+        Self::with_flags(kind, NLM_F_REQUEST)
+    }
+
     fn request(kind: u16, flags: u16) -> Self {
+        Self::with_flags(kind, NLM_F_REQUEST | NLM_F_ACK | flags)
+    }
+
+    fn with_flags(kind: u16, flags: u16) -> Self {
         let mut bytes = vec![0; 4];
         bytes.extend(kind.to_ne_bytes());
-        bytes.extend((NLM_F_REQUEST | NLM_F_ACK | flags).to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
         bytes.resize(HEADER, 0);
         Self(bytes)
     }

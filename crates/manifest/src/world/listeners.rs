@@ -112,8 +112,9 @@ fn outbound(world: &World, id: WorkloadId, workload: &Workload, listeners: &mut 
     }
 }
 
-/// The address that policy sees calls to a service go to; for hosts without one, of Istio's automatic range.
-fn virtual_address(service: &Service) -> IpAddr {
+/// The address that policy sees calls to a service go to, the same in every run; for hosts without one, of Istio's
+/// automatic range.
+pub fn virtual_address(service: &Service) -> IpAddr {
     service.address.unwrap_or_else(|| {
         let hash = service
             .host

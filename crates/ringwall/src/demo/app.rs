@@ -1,7 +1,7 @@
 //! The platform's own small applications: six services that answer JSON, one of them streaming tokens as a language
 //! model would, and an identity provider. Also the echo stand-in for a workload that has no application yet.
 //!
-//! In: HTTP/1.1 or HTTP/2 on a loopback socket, as the inbound listener forwards it. Out: answers that say what arrived.
+//! In: HTTP/1.1 or HTTP/2 on a socket of its own, as the inbound listener forwards it. Out: answers that say what arrived.
 //! Never: any check of its own; what protects these services stands before them.
 
 use super::provider::Provider;
@@ -12,8 +12,10 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 /// One application: what it is called, and how it reaches its peers.
 pub struct App {
@@ -21,12 +23,30 @@ pub struct App {
     pub workload: String,
     /// The `app` label.
     pub name: String,
-    /// Its outbound listener; `None` when it calls nobody.
-    pub outbound: Option<SocketAddr>,
+    /// How it reaches its peers; `None` when it calls nobody.
+    pub peers: Option<Arc<dyn Peers>>,
     /// The identity provider's keys, when this is the identity provider.
     pub provider: Option<Arc<Provider>>,
     /// Whether it echoes bytes instead of speaking HTTP.
     pub raw: bool,
+}
+
+/// A connection that is being opened.
+pub type Reached<'a> = Pin<Box<dyn Future<Output = std::io::Result<TcpStream>> + 'a>>;
+
+/// How an application reaches its peers.
+pub trait Peers: Send + Sync {
+    /// Opens a connection on which that host and port can be called in clear.
+    fn reach<'a>(&'a self, host: &'a str, port: u16) -> Reached<'a>;
+}
+
+/// Through the workload's outbound listener, which reads the host of each call.
+pub struct ThroughListener(pub SocketAddr);
+
+impl Peers for ThroughListener {
+    fn reach<'a>(&'a self, _: &'a str, _: u16) -> Reached<'a> {
+        Box::pin(TcpStream::connect(self.0))
+    }
 }
 
 type Answer = Response<BoxBody<Bytes, hyper::Error>>;
@@ -192,7 +212,7 @@ impl futures_core::Stream for Frames {
     type Item = Result<Frame<Bytes>, hyper::Error>;
 
     fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
         self.0.poll_recv(context)
@@ -230,8 +250,9 @@ async fn relay(app: &App, request: Request<Incoming>, service: &str, path: &str)
 }
 
 async fn call(app: &App, request: Request<Incoming>, service: &str, path: &str) -> Result<Response<Incoming>, String> {
-    let outbound = app.outbound.ok_or("this workload has no outbound listener")?;
-    let stream = tokio::net::TcpStream::connect(outbound).await.map_err(|error| error.to_string())?;
+    let peers = app.peers.as_ref().ok_or("this workload has no way to its peers")?;
+    let (peer, port) = (format!("{service}.application.svc.cluster.local"), 8080);
+    let stream = peers.reach(&peer, port).await.map_err(|error| error.to_string())?;
     let (mut client, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     tokio::task::spawn_local(connection);
@@ -239,7 +260,7 @@ async fn call(app: &App, request: Request<Incoming>, service: &str, path: &str) 
     let whole = head.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     head.uri = whole.parse().map_err(|_| "bad path")?;
     head.version = hyper::Version::HTTP_11;
-    let host = format!("{service}.application.svc.cluster.local:8080");
+    let host = format!("{peer}:{port}");
     head.headers.insert("host", host.parse().map_err(|_| "bad host")?);
     client.send_request(Request::from_parts(head, body)).await.map_err(|error| error.to_string())
 }

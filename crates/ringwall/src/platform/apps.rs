@@ -1,10 +1,17 @@
 //! Starts the built-in applications: the demo's services, and echo stand-ins, each on a loopback socket of its own, all
 //! on one thread.
 //!
-//! In: workloads and ports. Out: where each listens. Never: an address other than loopback.
+//! In: workloads and ports. Out: where each listens. Never: an address other than loopback, or inside a workload's home.
 
-use crate::demo::app::{App, serve};
-use std::net::SocketAddr;
+use super::force::Current;
+use super::isolation::Isolation;
+use super::{Live, Platform};
+use crate::demo::app::{App, Peers, Reached, ThroughListener, serve};
+use arc_swap::ArcSwap;
+use ringwall_kernel::socket::Passage;
+use ringwall_manifest::world::StandIn;
+use ringwall_model::{Protocol, Role, Workload};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -74,7 +81,14 @@ impl Apps {
     /// # Errors
     /// What the system said when no socket could be had.
     pub fn add(&self, app: Arc<App>) -> std::io::Result<SocketAddr> {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+        self.add_at(app, std::net::TcpListener::bind("127.0.0.1:0")?)
+    }
+
+    /// Starts an application at a socket that is bound already.
+    ///
+    /// # Errors
+    /// What the system said of the socket.
+    pub fn add_at(&self, app: Arc<App>, socket: std::net::TcpListener) -> std::io::Result<SocketAddr> {
         socket.set_nonblocking(true)?;
         let at = socket.local_addr()?;
         self.more
@@ -88,6 +102,93 @@ impl Apps {
     /// Ends the application that listens there.
     pub fn remove(&self, at: SocketAddr) {
         self.more.send(Order::End(at)).unwrap_or(());
+    }
+}
+
+impl Platform {
+    /// Starts the built-in applications of workloads that have none of their own yet. An isolated workload has one only
+    /// where stand-ins were asked for: its own program is started in its home.
+    pub(super) fn start_apps(&self, current: &Current, live: &mut Live) {
+        for listener in current.bound.values().filter(|listener| listener.role == Role::Inbound) {
+            let Some(workload) = current.world.inventory.workload(listener.workload) else { continue };
+            let key = (workload.address, listener.address.port());
+            if live.started.contains_key(&key) || workload.annotations.contains_key(COMMAND) {
+                continue;
+            }
+            if let Some(address) = workload.app_address.filter(|_| self.isolation.is_none()) {
+                let own = SocketAddr::new(address, listener.address.port());
+                self.binds.set_app(key.0, key.1, own);
+                live.started.insert(key, own);
+                continue;
+            }
+            let is_provider =
+                &*workload.app == "keycloak" || workload.labels.get("app").is_some_and(|app| &**app == "keycloak");
+            let app = Arc::new(App {
+                workload: workload.full_name(),
+                name: workload.labels.get("app").map_or_else(|| workload.app.to_string(), ToString::to_string),
+                peers: self.peers(current, workload),
+                provider: is_provider.then(|| self.provider.clone()),
+                raw: matches!(listener.protocol, Protocol::Tcp | Protocol::Tls),
+            });
+            if let Some(isolation) = &self.isolation {
+                if self.options.stand_in == StandIn::Workloads
+                    && let Ok(at) = self.start_inside(isolation, app.clone(), key)
+                {
+                    live.started.insert(key, at);
+                }
+                // What the wall itself fetches of it comes by the machine's loopback.
+                if !is_provider {
+                    continue;
+                }
+            }
+            if let Ok(at) = self.apps.add(app) {
+                self.binds.set_app(key.0, key.1, at);
+                live.started.entry(key).or_insert(at);
+            }
+        }
+    }
+
+    fn start_inside(
+        &self,
+        isolation: &Isolation,
+        app: Arc<App>,
+        (home, port): (IpAddr, u16),
+    ) -> std::io::Result<SocketAddr> {
+        let mut sockets = isolation.listen(home, SocketAddr::new(home, port), 1)?;
+        self.apps.add_at(app, sockets.pop().ok_or(std::io::ErrorKind::NotFound)?)
+    }
+
+    /// How a workload's application reaches its peers.
+    fn peers(&self, current: &Current, workload: &Workload) -> Option<Arc<dyn Peers>> {
+        if let Some(isolation) = &self.isolation {
+            let current = self.force.current.clone();
+            return Some(Arc::new(Inside { isolation: isolation.clone(), home: workload.address, current }));
+        }
+        let outbound = current.listener(Role::Outbound, &workload.full_name(), None)?;
+        Some(Arc::new(ThroughListener(outbound.bind)))
+    }
+}
+
+/// The annotation that names a workload's own program.
+pub const COMMAND: &str = "ringwall.dev/command";
+
+/// From inside the workload's home, at the service's virtual address, as any program would.
+struct Inside {
+    isolation: Arc<Isolation>,
+    home: IpAddr,
+    current: Arc<ArcSwap<Current>>,
+}
+
+impl Peers for Inside {
+    fn reach<'a>(&'a self, host: &'a str, port: u16) -> Reached<'a> {
+        Box::pin(async move {
+            let current = self.current.load_full();
+            let inventory = &current.world.inventory;
+            let service = inventory.service_of(host).and_then(|id| inventory.service(id));
+            let service = service.ok_or(std::io::ErrorKind::NotFound)?;
+            let to = SocketAddr::new(ringwall_manifest::virtual_address(service), port);
+            self.isolation.connect(self.home, to, Passage::Intercepted).await
+        })
     }
 }
 

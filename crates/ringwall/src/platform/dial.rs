@@ -3,11 +3,13 @@
 //! In: an address or a name. Out: a connection on loopback, or to the world for a host outside the mesh. Never: policy.
 
 use super::force::Current;
+use super::isolation::Isolation;
 use arc_swap::ArcSwap;
 use ringwall_control::binds::Binds;
 use ringwall_control::fetch::Resolve;
 use ringwall_dataplane::Dial;
 use ringwall_dataplane::page::{Destination, Local};
+use ringwall_kernel::socket::Passage;
 use ringwall_model::{Endpoint, WorkloadId};
 use std::io;
 use std::net::SocketAddr;
@@ -34,6 +36,31 @@ impl Dial for LoopbackDial {
                         }
                     }
                 }
+                Destination::Name(name, port) => TcpStream::connect((&**name, *port)).await,
+            }
+        })
+    }
+}
+
+/// Dials from inside the home of the workload that calls, marked so that interception lets it pass. Hosts outside the
+/// mesh are reached from the machine itself: a home has no other way out than the data plane.
+pub struct NodeDial {
+    /// The node.
+    pub isolation: Arc<Isolation>,
+    /// The World in force.
+    pub current: Arc<ArcSwap<Current>>,
+}
+
+impl Dial for NodeDial {
+    fn dial<'a>(&'a self, source: WorkloadId, to: &'a Destination) -> Local<'a, io::Result<TcpStream>> {
+        Box::pin(async move {
+            let home = self.current.load().world.inventory.workload(source).map(|workload| workload.address);
+            let home = home.ok_or(io::ErrorKind::NotFound)?;
+            match to {
+                Destination::Address(at) if self.isolation.namespace(at.ip()).is_some() => {
+                    self.isolation.connect(home, *at, Passage::Marked).await
+                }
+                Destination::Address(at) => TcpStream::connect(at).await,
                 Destination::Name(name, port) => TcpStream::connect((&**name, *port)).await,
             }
         })

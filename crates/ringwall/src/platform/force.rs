@@ -3,6 +3,7 @@
 //! In: a World, swapped. Out: the same World for one call, what was made for it once, State that survives it.
 
 use super::aside::Bench;
+use super::isolation::Isolation;
 use super::upstream::Chosen;
 use arc_swap::ArcSwap;
 use ringwall_control::binds::Binds;
@@ -30,6 +31,8 @@ pub struct Current {
     pub world: World,
     /// Its listeners by the socket they are bound to.
     pub bound: BTreeMap<SocketAddr, Arc<Listener>>,
+    /// What is behind the doors of isolated workloads.
+    pub doors: super::doors::Doors,
 }
 
 /// What the data plane's threads look at.
@@ -50,6 +53,8 @@ pub struct InForce {
     pub proxy_header: ProxyHeader,
     /// Where everything is bound.
     pub binds: Arc<Binds>,
+    /// The node of isolated workloads.
+    pub isolation: Option<Arc<Isolation>>,
     /// Balancing and outlier detection.
     pub health: super::health::Health,
     /// Where large calls are judged.
@@ -80,7 +85,7 @@ impl InForce {
         facts: Arc<FactsKeeper>,
         binds: Arc<Binds>,
         proxy_header: ProxyHeader,
-        aside: Bench,
+        (isolation, aside): (Option<Arc<Isolation>>, Bench),
     ) -> Self {
         Self {
             current,
@@ -91,6 +96,7 @@ impl InForce {
             connections: Arc::default(),
             proxy_header,
             binds,
+            isolation,
             health: super::health::Health::default(),
             aside: Arc::new(aside),
             made: RwLock::default(),
@@ -100,7 +106,8 @@ impl InForce {
     /// The World in force, and what this listener is in it; `None` when it serves it no longer.
     pub fn at(&self, listener: &Listener) -> Option<(Arc<Current>, Arc<Listener>)> {
         let current = self.current.load_full();
-        let now = current.bound.get(&listener.bind)?.clone();
+        let own = current.bound.get(&listener.bind).filter(|own| own.address == listener.address).cloned();
+        let now = own.or_else(|| current.meant(listener.bind, listener.address).map(Arc::new))?;
         Some((current, now))
     }
 

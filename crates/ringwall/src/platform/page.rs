@@ -66,6 +66,10 @@ impl Page for InForce {
         }
     }
 
+    fn meant(&self, door: &Listener, original: SocketAddr) -> Option<Listener> {
+        self.current.load().meant(door.bind, original)
+    }
+
     fn opening(&self, listener: &Listener) -> Opening {
         // A listener that is served no longer refuses at the next step; until then it speaks TLS and shows nothing.
         let Some((current, listener)) = self.at(listener) else { return Opening::Named };

@@ -4,24 +4,32 @@
 //! then listeners: what widens comes last.
 
 use super::certificates::Kept;
+use super::doors::{Doors, INBOUND, OUTBOUND};
 use super::force::Current;
+use super::isolation::Isolation;
 use super::{Live, NotUp, Platform, workers};
-use crate::demo::app::App;
 use ringwall_control::facts::now;
 use ringwall_control::publish::{Prepared, Publisher, Shell, Undo};
 use ringwall_control::source::Input;
 use ringwall_dataplane::Engine;
 use ringwall_manifest::World;
 use ringwall_manifest::world::{self, StandIn};
-use ringwall_model::{Listener, Protocol, Role};
+use ringwall_model::{Listener, Protocol, Role, WorkloadId};
 use ringwall_pki::Reach;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, PoisonError};
 
 /// Listeners that were just bound.
 type Bound = Vec<(Listener, Vec<TcpListener>)>;
+
+/// What was just bound for a World.
+#[derive(Default)]
+struct Fresh {
+    listeners: Bound,
+    doors: Bound,
+}
 
 impl Platform {
     /// Takes the World of these manifests.
@@ -38,8 +46,10 @@ impl Platform {
         if !world::may_be_taken(&findings) {
             return Err(NotUp(rendered));
         }
+        if let Some(isolation) = &self.isolation {
+            isolation.make_homes(&world).map_err(|error| NotUp(format!("{error}\n")))?;
+        }
         let (current, fresh) = self.bind(world, &live).map_err(NotUp)?;
-        let fresh = RefCell::new(fresh);
         let shells: Vec<Box<dyn Shell<Current> + '_>> = vec![
             Box::new(Certificates { platform: self, live: RefCell::new(&mut live) }),
             Box::new(Logs { platform: self }),
@@ -48,7 +58,11 @@ impl Platform {
         let current = publisher.publish(current, &shells).map_err(|error| NotUp(error.to_string()))?;
         drop(shells);
         self.start_apps(&current, &mut live);
-        self.serve(&current, fresh.into_inner(), &mut live);
+        self.serve(&current, fresh, &mut live);
+        if let Some(isolation) = &self.isolation {
+            let settled = isolation.settle(&current.world);
+            settled.map_err(|error| NotUp(format!("World {generation} is in force, but not all links: {error}\n")))?;
+        }
         live.findings = rendered;
         live.inputs = inputs;
         let inputs = std::mem::take(&mut live.inputs);
@@ -60,38 +74,58 @@ impl Platform {
     }
 
     /// Gives every listener of a World its socket address; binds those that are new.
-    fn bind(&self, world: World, live: &Live) -> Result<(Current, Bound), String> {
+    fn bind(&self, world: World, live: &Live) -> Result<(Current, Fresh), String> {
         let mut bound = BTreeMap::new();
-        let mut fresh = Vec::new();
+        let mut fresh = Fresh::default();
+        let mut services = Vec::new();
         for listener in &world.listeners {
             let Some(home) = world.inventory.workload(listener.workload).map(|workload| workload.address) else {
                 continue;
             };
+            let told = |error: std::io::Error| format!("listener {}: {error}", listener.address);
+            if self.isolation.is_some() && listener.role != Role::Edge {
+                let listener = Listener { bind: behind_door(listener, home), ..listener.clone() };
+                if listener.target.is_some() {
+                    services.push(listener);
+                } else {
+                    bound.insert(listener.bind, Arc::new(listener));
+                }
+                continue;
+            }
             let known = self.binds.known(listener, home).filter(|at| live.served.contains_key(at));
             let (at, sockets) = match known {
                 Some(at) => (at, None),
                 None => {
                     let made = self.binds.bind(listener, home, workers(&self.options.settings));
-                    let (at, sockets) = made.map_err(|error| format!("listener {}: {error}", listener.address))?;
+                    let (at, sockets) = made.map_err(told)?;
                     (at, Some(sockets))
                 }
             };
             let listener = Listener { bind: at, ..listener.clone() };
             if let Some(sockets) = sockets {
-                fresh.push((listener.clone(), sockets));
+                fresh.listeners.push((listener.clone(), sockets));
             }
             bound.insert(at, Arc::new(listener));
         }
-        Ok((Current { world, bound }, fresh))
+        if let Some(isolation) = &self.isolation {
+            fresh.doors = open_doors(isolation, &world, live, workers(&self.options.settings))?;
+        }
+        let doors = Doors::of(&world, &bound, services);
+        Ok((Current { world, bound, doors }, fresh))
     }
 
     /// Serves what is new, and closes what the World has no longer. Connections of closed listeners end at their next call.
-    fn serve(&self, current: &Current, fresh: Bound, live: &mut Live) {
+    fn serve(&self, current: &Current, fresh: Fresh, live: &mut Live) {
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(engine) = engine.as_ref() else { return };
-        for (listener, sockets) in fresh {
+        for (listener, sockets) in fresh.listeners {
             if let Ok(id) = engine.listen(listener.clone(), sockets) {
                 live.served.insert(listener.bind, (id, listener));
+            }
+        }
+        for (door, sockets) in fresh.doors {
+            if let Ok(id) = engine.intercept(door.clone(), sockets) {
+                live.doors.insert(door.bind, id);
             }
         }
         let gone: Vec<SocketAddr> = live.served.keys().filter(|at| !current.bound.contains_key(at)).copied().collect();
@@ -100,37 +134,13 @@ impl Platform {
                 engine.close(id);
             }
         }
-    }
-
-    /// Starts the built-in applications of workloads that have none of their own yet.
-    fn start_apps(&self, current: &Current, live: &mut Live) {
-        for listener in current.bound.values().filter(|listener| listener.role == Role::Inbound) {
-            let Some(workload) = current.world.inventory.workload(listener.workload) else { continue };
-            let key = (workload.address, listener.address.port());
-            if live.started.contains_key(&key) {
-                continue;
+        live.doors.retain(|at, id| {
+            let stays = current.doors.has(at.ip());
+            if !stays {
+                engine.close(*id);
             }
-            if let Some(address) = workload.app_address {
-                let own = SocketAddr::new(address, listener.address.port());
-                self.binds.set_app(key.0, key.1, own);
-                live.started.insert(key, own);
-                continue;
-            }
-            let outbound = current.listener(Role::Outbound, &workload.full_name(), None).map(|outbound| outbound.bind);
-            let is_provider =
-                &*workload.app == "keycloak" || workload.labels.get("app").is_some_and(|app| &**app == "keycloak");
-            let app = App {
-                workload: workload.full_name(),
-                name: workload.labels.get("app").map_or_else(|| workload.app.to_string(), ToString::to_string),
-                outbound,
-                provider: is_provider.then(|| self.provider.clone()),
-                raw: matches!(listener.protocol, Protocol::Tcp | Protocol::Tls),
-            };
-            if let Ok(at) = self.apps.add(Arc::new(app)) {
-                self.binds.set_app(key.0, key.1, at);
-                live.started.insert(key, at);
-            }
-        }
+            stays
+        });
     }
 
     /// Makes all certificates anew and puts them in force.
@@ -165,6 +175,30 @@ impl Platform {
     pub(super) fn with_engine<T>(&self, ask: impl FnOnce(&Engine) -> T) -> Option<T> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
     }
+}
+
+/// Where a listener of an isolated workload is reached: the door for what it sends, else its own address.
+fn behind_door(listener: &Listener, home: IpAddr) -> SocketAddr {
+    if listener.role == Role::Outbound { SocketAddr::new(home, OUTBOUND) } else { listener.address }
+}
+
+/// Opens the doors of the workloads in the mesh that have none yet, inside their homes.
+fn open_doors(isolation: &Isolation, world: &World, live: &Live, workers: usize) -> Result<Bound, String> {
+    let mut fresh = Vec::new();
+    for (id, workload) in (0_u32..).map(WorkloadId).zip(&world.inventory.workloads) {
+        for (role, port) in [(Role::Inbound, INBOUND), (Role::Outbound, OUTBOUND)] {
+            let address = SocketAddr::new(workload.address, port);
+            if !workload.in_mesh || live.doors.contains_key(&address) {
+                continue;
+            }
+            let at = SocketAddr::new(ringwall_kernel::socket::any(workload.address), port);
+            let sockets = isolation.listen(workload.address, at, workers);
+            let sockets = sockets.map_err(|error| format!("door {address}: {error}"))?;
+            let protocol = Protocol::Tcp;
+            fresh.push((Listener { role, workload: id, address, bind: address, protocol, target: None }, sockets));
+        }
+    }
+    Ok(fresh)
 }
 
 /// Lowers manifests.

@@ -72,7 +72,8 @@ impl InForce {
             let known = world.inventory.workload(workload)?;
             let caller: Arc<str> = known.full_name().into();
             // Without an application that was started here, the workload's own address is dialled, as in a cluster.
-            let at = self.binds.app(known.address, port).unwrap_or(SocketAddr::new(known.address, port));
+            let started = self.binds.app(known.address, port).filter(|_| self.isolation.is_none());
+            let at = started.unwrap_or(SocketAddr::new(known.address, port));
             let made = Upstream { retries: 1, ..Upstream::plain(&format!("inbound|{port}||"), at, workload) };
             Some(made.with_places(|place| Place { caller: caller.clone(), speaks, ..place.clone() }))
         })
