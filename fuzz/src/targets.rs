@@ -13,6 +13,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("access_format", access_format),
     ("bot", bot),
     ("chunk", chunks),
+    ("dns", names),
     ("head", head),
     ("h2", streams),
     ("key_set", key_set),
@@ -352,4 +353,19 @@ fn bot(bytes: &[u8]) {
     bots.believe("bot", "bot", "192.0.2.0/24").unwrap_or_else(|error| panic!("{error}"));
     let verdict = bots.judge(fields, Sender { address: [192, 0, 2, 1].into(), last_minute: Some(bytes.len() as u64) });
     assert_eq!(verdict.score, verdict.signs.iter().map(|sign| sign.points).sum::<u32>());
+}
+
+/// A question that is read is said back as it came, and its name has no byte that could be taken for another.
+fn names(bytes: &[u8]) {
+    use ringwall_kernel::dns::{Said, read, render, render_bad};
+    match read(bytes) {
+        Ok(question) => {
+            assert!(question.name.len() < 256 && !question.name.bytes().any(|byte| byte.is_ascii_uppercase()));
+            let addresses = vec![std::net::Ipv4Addr::LOCALHOST.into(); 20];
+            let answer = render(&question, &Said::Addresses(addresses));
+            assert!(answer.len() <= ringwall_kernel::dns::MOST && answer.starts_with(&bytes[..2]));
+            assert!(read(&answer).is_err());
+        }
+        Err(bad) => assert!(render_bad(bad).is_none_or(|answer| answer.len() == 12)),
+    }
 }

@@ -150,6 +150,7 @@ pub fn reason(error: &io::Error) -> &'static str {
         io::ErrorKind::BrokenPipe => "broken pipe",
         io::ErrorKind::UnexpectedEof => "closed unexpectedly",
         io::ErrorKind::TimedOut => "timed out",
+        io::ErrorKind::PermissionDenied => "refused by a network policy",
         io::ErrorKind::InvalidData => "invalid data",
         _ => "input or output failed",
     }

@@ -6,10 +6,13 @@
 //! mark a packet so that it passes; programs of workloads have no capability. Follows Istio's sidecar where ports are
 //! concerned, and `linux/netfilter/nf_tables.h`.
 
-use crate::link::message::{Message, acknowledged};
+use crate::netlink::Error;
+use crate::nft::batch::Batch;
+use crate::nft::expression::{Comparison, Expression, Header, Meta, Register, Verdict};
+use crate::nft::rule::{Rule, loopback};
+use crate::nft::table::{Chain, Hook, Place};
+use crate::nft::{Generation, NftBackend, Nftables};
 use crate::socket::BYPASS;
-use socket2::{Domain, Protocol, Socket, Type};
-use std::io;
 
 /// Port of the door for what comes, as in Istio.
 pub const INBOUND: u16 = 15006;
@@ -27,183 +30,63 @@ pub enum Reach {
     All,
 }
 
-const TABLE: &str = "ringwall";
-const OUTPUT: &str = "rw_output";
-const INPUT: &str = "rw_input";
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+/// Destinations are changed at this priority (`NF_IP_PRI_NAT_DST`).
+const PRIORITY: i32 = -100;
 
 /// Puts interception in force in the namespace of the calling thread, which must have none yet.
 ///
 /// # Errors
 /// What the kernel said; nothing is in force then.
-pub fn apply(reach: Reach) -> io::Result<()> {
+pub fn apply(reach: Reach) -> Result<(), Error> {
     let mut batch = Batch::default();
     batch.table();
-    batch.chain(OUTPUT, 3);
-    batch.rule(OUTPUT, &[Is::Mark(BYPASS)], Then::Accept);
-    for protocol in [UDP, TCP] {
-        batch.rule(OUTPUT, &[Is::Protocol(protocol), Is::Port(53)], Then::Redirect(NAMES));
+    for (name, chain) in chains(reach) {
+        batch.chain(name, &chain);
+        batch.rules(name, &chain);
     }
-    if reach == Reach::All {
-        // To itself a workload speaks in clear.
-        batch.rule(OUTPUT, &[Is::OutLoopback], Then::Accept);
-        batch.rule(OUTPUT, &[Is::Protocol(TCP)], Then::Redirect(OUTBOUND));
-        batch.chain(INPUT, 0);
-        batch.rule(INPUT, &[Is::InLoopback], Then::Accept);
-        batch.rule(INPUT, &[Is::Protocol(TCP)], Then::Redirect(INBOUND));
-    }
-    batch.commit()
+    Nftables::open()?.commit(&batch, Generation::Any)
 }
 
-/// What a packet must be.
-enum Is {
-    Mark(u32),
-    Protocol(u8),
-    /// Its destination port.
-    Port(u16),
-    InLoopback,
-    OutLoopback,
-}
-
-/// What becomes of a packet.
-enum Then {
-    Accept,
-    Redirect(u16),
-}
-
-/// Messages that are taken all or not at all.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    messages: u32,
-}
-
-const NFTABLES: u16 = 10 << 8;
-const INET: u8 = 1;
-/// The first register of 32 bits.
-const REGISTER: u32 = 8;
-
-impl Batch {
-    fn add(&mut self, mut message: Message, fill: impl FnOnce(&mut Message)) {
-        message.body(&[INET, 0, 0, 0]);
-        fill(&mut message);
-        self.messages += 1;
-        self.bytes.extend(message.finish(self.messages));
+fn chains(reach: Reach) -> Vec<(&'static str, Chain)> {
+    let chain = |place, rules| Chain { hook: Some(Hook { place, priority: PRIORITY }), rules };
+    let accept = || Expression::Verdict(Verdict::Accept);
+    let names = |number| [protocol(number), port(53), redirect(NAMES)].concat();
+    let mut output = vec![with(marked(), accept()), names(UDP), names(TCP)];
+    if reach == Reach::Names {
+        return vec![("rw_output", chain(Place::Output, output))];
     }
-
-    fn table(&mut self) {
-        self.add(Message::create(NFTABLES), |message| message.text(1, TABLE));
-    }
-
-    fn chain(&mut self, name: &str, hook: u32) {
-        /// Destinations are changed at this priority (`NF_IP_PRI_NAT_DST`).
-        const PRIORITY: i32 = -100;
-        self.add(Message::create(NFTABLES | 3), |message| {
-            message.text(1, TABLE);
-            message.text(3, name);
-            message.nested(4, |message| {
-                message.attribute(1, &hook.to_be_bytes());
-                message.attribute(2, &PRIORITY.to_be_bytes());
-            });
-            message.text(7, "nat");
-        });
-    }
-
-    fn rule(&mut self, chain: &str, all: &[Is], then: Then) {
-        self.add(Message::append(NFTABLES | 6), |message| {
-            message.text(1, TABLE);
-            message.text(2, chain);
-            message.nested(4, |list| {
-                all.iter().for_each(|is| is.write(list));
-                then.write(list);
-            });
-        });
-    }
-
-    fn commit(self) -> io::Result<()> {
-        let edge = |kind: u16| {
-            let mut message = Message::notice(kind);
-            message.body(&[0, 0]);
-            message.body(&10_u16.to_be_bytes());
-            message.finish(0)
-        };
-        let bytes = [edge(16), self.bytes, edge(17)].concat();
-        let socket = Socket::new(Domain::from(16), Type::RAW, Some(Protocol::from(12)))?;
-        socket.send(&bytes)?;
-        let mut answer = [0_u8; 8192];
-        let mut next = 1;
-        while next <= self.messages {
-            let length = io::Read::read(&mut &socket, &mut answer)?;
-            let answer = answer.get(..length).unwrap_or_default();
-            while let Some(code) = acknowledged(answer, next) {
-                if code != 0 {
-                    return Err(io::Error::from_raw_os_error(code));
-                }
-                next += 1;
-            }
-        }
-        Ok(())
-    }
+    // To itself a workload speaks in clear.
+    output.push(with(loopback(Meta::OutputType), accept()));
+    output.push([protocol(TCP), redirect(OUTBOUND)].concat());
+    let input = vec![with(loopback(Meta::InputType), accept()), [protocol(TCP), redirect(INBOUND)].concat()];
+    vec![("rw_output", chain(Place::Output, output)), ("rw_input", chain(Place::Prerouting, input))]
 }
 
-impl Is {
-    fn write(&self, list: &mut Message) {
-        const LOOPBACK: u32 = crate::link::LOOPBACK;
-        match self {
-            Self::Mark(mark) => meta(list, 3, &mark.to_ne_bytes()),
-            Self::InLoopback => meta(list, 4, &LOOPBACK.to_ne_bytes()),
-            Self::OutLoopback => meta(list, 5, &LOOPBACK.to_ne_bytes()),
-            Self::Protocol(number) => meta(list, 16, &[*number]),
-            Self::Port(port) => {
-                expression(list, "payload", |data| {
-                    for (kind, value) in [(1, REGISTER), (2, 2), (3, 2), (4, 2)] {
-                        data.attribute(kind, &u32::to_be_bytes(value));
-                    }
-                });
-                compare(list, &port.to_be_bytes());
-            }
-        }
-    }
+fn with(mut rule: Rule, then: Expression) -> Rule {
+    rule.push(then);
+    rule
 }
 
-impl Then {
-    fn write(&self, list: &mut Message) {
-        match self {
-            Self::Accept => expression(list, "immediate", |data| {
-                data.attribute(1, &0_u32.to_be_bytes());
-                data.nested(2, |data| data.nested(2, |verdict| verdict.attribute(1, &1_u32.to_be_bytes())));
-            }),
-            Self::Redirect(port) => {
-                expression(list, "immediate", |data| {
-                    data.attribute(1, &REGISTER.to_be_bytes());
-                    data.nested(2, |data| data.attribute(1, &port.to_be_bytes()));
-                });
-                expression(list, "redir", |data| data.attribute(1, &REGISTER.to_be_bytes()));
-            }
-        }
-    }
+fn marked() -> Rule {
+    is(Expression::Meta(Meta::Mark, Register::FIRST), &BYPASS.to_ne_bytes())
 }
 
-fn meta(list: &mut Message, key: u32, value: &[u8]) {
-    expression(list, "meta", |data| {
-        data.attribute(2, &key.to_be_bytes());
-        data.attribute(1, &REGISTER.to_be_bytes());
-    });
-    compare(list, value);
+fn protocol(number: u8) -> Rule {
+    is(Expression::Meta(Meta::Protocol, Register::FIRST), &[number])
 }
 
-fn compare(list: &mut Message, value: &[u8]) {
-    expression(list, "cmp", |data| {
-        data.attribute(1, &REGISTER.to_be_bytes());
-        data.attribute(2, &0_u32.to_be_bytes());
-        data.nested(3, |data| data.attribute(1, value));
-    });
+/// Only packets to a port.
+fn port(number: u16) -> Rule {
+    is(Expression::Payload(Header::Transport, 2, 2, Register::FIRST), &number.to_be_bytes())
 }
 
-fn expression(list: &mut Message, name: &str, fill: impl FnOnce(&mut Message)) {
-    list.nested(1, |element| {
-        element.text(1, name);
-        element.nested(2, fill);
-    });
+fn is(what: Expression, value: &[u8]) -> Rule {
+    vec![what, Expression::Compare(Register::FIRST, Comparison::Equal, value.into())]
+}
+
+fn redirect(port: u16) -> Rule {
+    let door = Expression::Immediate(Register::FIRST, port.to_be_bytes().into());
+    vec![door, Expression::Redirect(Register::FIRST)]
 }

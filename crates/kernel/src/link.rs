@@ -3,11 +3,11 @@
 //! In: what is wanted. Out: the kernel's word on it, one acknowledged message a step. Never: a look at what is there:
 //! our namespaces are new, and interface numbers are ours to choose. Follows rtnetlink(7), netlink(7), veth(4).
 
-pub(crate) mod message;
+pub mod capture;
 
 use crate::namespace::Namespace;
-use message::Message;
-use socket2::{Domain, Protocol, Socket, Type};
+use crate::netlink::attribute::Writer;
+use crate::netlink::{CREATE, EXCL, Error, Socket};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
@@ -27,13 +27,15 @@ pub struct End {
 }
 
 /// A socket to the kernel's routing tables.
-pub struct Links {
-    socket: Socket,
-    sequence: u32,
-}
+pub struct Links(Socket);
 
-const NETLINK: i32 = 16;
-const ROUTE: i32 = 0;
+const NEW_LINK: u16 = 16;
+const DELETE_LINK: u16 = 17;
+const NEW_ADDRESS: u16 = 20;
+const NEW_ROUTE: u16 = 24;
+const NEW_NEIGHBOUR: u16 = 28;
+/// What is made must not be there yet.
+const NEW: u16 = CREATE | EXCL;
 const IFF_UP: u32 = 1;
 /// No duplicate address detection: nobody else is on our links.
 const IFA_F_NODAD: u8 = 2;
@@ -44,8 +46,7 @@ impl Links {
     /// # Errors
     /// When the kernel gives no socket.
     pub fn open() -> io::Result<Self> {
-        let socket = Socket::new(Domain::from(NETLINK), Type::RAW, Some(Protocol::from(ROUTE)))?;
-        Ok(Self { socket, sequence: 0 })
+        Socket::open(None, 0).map(Self).map_err(told)
     }
 
     /// Makes a pair of links, `near` here and `far` in the other namespace, both down.
@@ -60,22 +61,19 @@ impl Links {
         const IFLA_INFO_DATA: u16 = 2;
         const IFLA_NET_NS_FD: u16 = 28;
         const VETH_INFO_PEER: u16 = 1;
-        let mut message = Message::create(16);
-        message.link(near.index, 0, 0);
-        message.text(IFLA_IFNAME, &near.name);
-        message.attribute(IFLA_ADDRESS, &near.hardware);
+        let mut message = link(near.index, 0);
+        message.text(IFLA_IFNAME, &near.name).bytes(IFLA_ADDRESS, &near.hardware);
         message.nested(IFLA_LINKINFO, |message| {
             message.text(IFLA_INFO_KIND, "veth");
             message.nested(IFLA_INFO_DATA, |message| {
                 message.nested(VETH_INFO_PEER, |message| {
-                    message.link(far.index, 0, 0);
-                    message.text(IFLA_IFNAME, &far.name);
-                    message.attribute(IFLA_ADDRESS, &far.hardware);
-                    message.attribute(IFLA_NET_NS_FD, &other.as_fd().as_raw_fd().to_ne_bytes());
+                    message.raw(&about(far.index, 0)).text(IFLA_IFNAME, &far.name);
+                    message.bytes(IFLA_ADDRESS, &far.hardware);
+                    message.bytes(IFLA_NET_NS_FD, &other.as_fd().as_raw_fd().to_ne_bytes());
                 });
             });
         });
-        self.tell(message)
+        self.tell("a pair of links", NEW_LINK, NEW, message)
     }
 
     /// Sets a link up.
@@ -83,9 +81,7 @@ impl Links {
     /// # Errors
     /// What the kernel said.
     pub fn up(&mut self, index: u32) -> io::Result<()> {
-        let mut message = Message::change(16);
-        message.link(index, IFF_UP, IFF_UP);
-        self.tell(message)
+        self.tell("a link set up", NEW_LINK, 0, link(index, IFF_UP))
     }
 
     /// Removes a link, and with it the other end.
@@ -93,9 +89,7 @@ impl Links {
     /// # Errors
     /// What the kernel said.
     pub fn remove(&mut self, index: u32) -> io::Result<()> {
-        let mut message = Message::change(17);
-        message.link(index, 0, 0);
-        self.tell(message)
+        self.tell("the removal of a link", DELETE_LINK, 0, link(index, 0))
     }
 
     /// Gives a link an address of its own, without a network.
@@ -105,14 +99,12 @@ impl Links {
     pub fn add_address(&mut self, index: u32, address: IpAddr) -> io::Result<()> {
         const IFA_ADDRESS: u16 = 1;
         const IFA_LOCAL: u16 = 2;
-        let mut message = Message::create(20);
+        let mut message = Writer::default();
         let bytes = octets(address);
         let flags = if address.is_ipv6() { IFA_F_NODAD } else { 0 };
-        message.body(&[family(address), whole(address), flags, 0]);
-        message.body(&index.to_ne_bytes());
-        message.attribute(IFA_LOCAL, &bytes);
-        message.attribute(IFA_ADDRESS, &bytes);
-        self.tell(message)
+        message.raw(&[family(address), whole(address), flags, 0]).raw(&index.to_ne_bytes());
+        message.bytes(IFA_LOCAL, &bytes).bytes(IFA_ADDRESS, &bytes);
+        self.tell("an address", NEW_ADDRESS, NEW, message)
     }
 
     /// Sends what goes to `to` (all, when `None`, of the gateway's family) over a link, by a gateway that need not be in
@@ -130,21 +122,20 @@ impl Links {
         const SCOPE_LINK: u8 = 253;
         /// The gateway is on this link, whatever the addresses say.
         const RTNH_F_ONLINK: u32 = 4;
-        let mut message = Message::create(24);
+        let mut message = Writer::default();
         let family = to.or(gateway).map_or(2, family);
         let length = to.map_or(0, whole);
         let (scope, flags) = if gateway.is_some() { (0, RTNH_F_ONLINK) } else { (SCOPE_LINK, 0) };
         let scope = if family == 10 { 0 } else { scope };
-        message.body(&[family, length, 0, 0, MAIN, BOOT, scope, UNICAST]);
-        message.body(&flags.to_ne_bytes());
+        message.raw(&[family, length, 0, 0, MAIN, BOOT, scope, UNICAST]).raw(&flags.to_ne_bytes());
         if let Some(to) = to {
-            message.attribute(RTA_DST, &octets(to));
+            message.bytes(RTA_DST, &octets(to));
         }
         if let Some(gateway) = gateway {
-            message.attribute(RTA_GATEWAY, &octets(gateway));
+            message.bytes(RTA_GATEWAY, &octets(gateway));
         }
-        message.attribute(RTA_OIF, &index.to_ne_bytes());
-        self.tell(message)
+        message.ne32(RTA_OIF, index);
+        self.tell("a route", NEW_ROUTE, NEW, message)
     }
 
     /// Says for good which hardware address a neighbour has, so that nobody is asked and nobody can answer falsely.
@@ -155,31 +146,38 @@ impl Links {
         const NDA_DST: u16 = 1;
         const NDA_LLADDR: u16 = 2;
         const NUD_PERMANENT: u16 = 0x80;
-        let mut message = Message::create(28);
-        message.body(&[family(address), 0, 0, 0]);
-        message.body(&index.to_ne_bytes());
-        message.body(&NUD_PERMANENT.to_ne_bytes());
-        message.body(&[0, 0]);
-        message.attribute(NDA_DST, &octets(address));
-        message.attribute(NDA_LLADDR, &hardware);
-        self.tell(message)
+        let mut message = Writer::default();
+        message.raw(&[family(address), 0, 0, 0]).raw(&index.to_ne_bytes());
+        message.raw(&[NUD_PERMANENT.to_ne_bytes(), [0; 2]].concat());
+        message.bytes(NDA_DST, &octets(address)).bytes(NDA_LLADDR, &hardware);
+        self.tell("a neighbour", NEW_NEIGHBOUR, NEW, message)
     }
 
-    /// Sends a message and waits for its acknowledgement.
-    fn tell(&mut self, message: Message) -> io::Result<()> {
-        self.sequence += 1;
-        let bytes = message.finish(self.sequence);
-        self.socket.send(&bytes)?;
-        let mut answer = [0_u8; 4096];
-        loop {
-            let length = io::Read::read(&mut &self.socket, &mut answer)?;
-            match message::acknowledged(answer.get(..length).unwrap_or_default(), self.sequence) {
-                Some(0) => return Ok(()),
-                Some(code) => return Err(io::Error::from_raw_os_error(code)),
-                None => {}
-            }
-        }
+    fn tell(&mut self, label: &str, kind: u16, flags: u16, message: Writer) -> io::Result<()> {
+        let payload = message.finish().ok_or(io::ErrorKind::InvalidInput)?;
+        self.0.request(label, kind, flags, &payload, |_| ()).map_err(told)
     }
+}
+
+/// The fixed part of messages about links (`struct ifinfomsg`): number, and flags to set.
+fn about(index: u32, flags: u32) -> Vec<u8> {
+    [0, index, flags, flags].iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+fn link(index: u32, flags: u32) -> Writer {
+    let mut message = Writer::default();
+    message.raw(&about(index, flags));
+    message
+}
+
+/// The kernel's number stays the kind of the error, its words stay the text.
+fn told(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::Socket(socket) => socket.kind(),
+        Error::Refused { errno, .. } => io::Error::from_raw_os_error(*errno).kind(),
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }
 
 fn family(address: IpAddr) -> u8 {

@@ -4,6 +4,7 @@
 //! started in. As root they are made directly; otherwise inside a user namespace of the process's own, which it can only
 //! enter while it has a single thread (user_namespaces(7)). Start reading at [`enter`].
 
+pub mod confine;
 pub mod node;
 
 use rustix::fd::AsFd;
@@ -69,6 +70,11 @@ pub fn enter() -> Result<Standing, IsolationError> {
         return Err(IsolationError::Permission(missing(rustix::io::Errno::PERM)));
     }
     Ok(Standing::OwnUser)
+}
+
+/// Whether this process runs as root of the namespace that it is in.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// Leaves namespaces for new ones; the file descriptor table stays shared.

@@ -178,9 +178,9 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Opens a socket that hears the groups in a mask (`1 << (group - 1)`).
-    pub fn open(protocol: Protocol, groups: u32) -> Result<Self, Error> {
-        let socket = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+    /// Opens a socket that hears the groups in a mask (`1 << (group - 1)`); routes are family 0, which is `None`.
+    pub fn open(protocol: impl Into<Option<Protocol>>, groups: u32) -> Result<Self, Error> {
+        let socket = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol.into())?;
         net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
         let port = SocketAddrNetlink::try_from(net::getsockname(&socket)?)?.pid();
         // Short errors, with words.

@@ -107,6 +107,18 @@ pub fn datagrams(at: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+/// Sends one datagram from an address that is not the namespace's own, as only CAP_NET_ADMIN can: for proofs that the
+/// packet filter drops it.
+///
+/// # Errors
+/// What the kernel said.
+pub fn send_as(from: IpAddr, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    let socket = Socket::new(domain(from), Type::DGRAM, Some(Protocol::UDP))?;
+    if from.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) }?;
+    socket.bind(&SocketAddr::new(from, 0).into())?;
+    socket.send_to(bytes, &to.into()).map(drop)
+}
+
 /// All addresses of a family.
 pub const fn any(like: IpAddr) -> IpAddr {
     match like {

@@ -14,6 +14,8 @@ pub enum Event {
     Exchange(Box<Exchange>),
     /// A connection that carried no HTTP ended, or failed before it could carry any.
     Connection(Box<Connection>),
+    /// The packet filter refused a packet, or would refuse it.
+    Packet(Box<Packet>),
     /// Something happened between this proxy and an upstream.
     Upstream {
         /// Cluster in Envoy's form: `outbound|8080||host`.
@@ -200,4 +202,38 @@ pub struct Connection {
     pub received: u64,
     /// Bytes to the client.
     pub sent: u64,
+}
+
+/// A packet that the packet filter spoke of; it tells only so many a second of each rule.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// Names it, so that `explain` finds it.
+    pub id: CallId,
+    /// When it was told.
+    pub seen: Timestamp,
+    /// What became of it.
+    pub fate: PacketFate,
+    /// Which part of the filter spoke: `egress`, `ingress`, `blocklist`, `flood`, `spoofing`, `unknown`.
+    pub part: &'static str,
+    /// The rule as the filter names it.
+    pub rule: Box<str>,
+    /// Who sent it.
+    pub source: IpAddr,
+    /// Who was to get it.
+    pub destination: IpAddr,
+    /// Namespace and name of both, or their addresses.
+    pub workloads: (Box<str>, Box<str>),
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Source and destination port, where it has ports.
+    pub ports: Option<(u16, u16)>,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketFate {
+    /// It was dropped.
+    Dropped,
+    /// It went on; a policy in audit mode would drop it.
+    WouldDrop,
 }

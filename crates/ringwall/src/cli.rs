@@ -89,6 +89,14 @@ pub enum Command {
     Reload,
     /// Make a real call as a workload through the running wall, each layer timed.
     Probe(Probe),
+    /// Start a program as a workload of the isolated wall: in its network namespace, intercepted, without capabilities.
+    Run(Run),
+    /// What the packet filter of the isolated wall enforces, or the end of it.
+    Kernel {
+        /// What to do.
+        #[command(subcommand)]
+        what: Kernel,
+    },
     /// Refuse an address, user, tenant or identity for a while, also on connections that are open now.
     Block(Block),
     /// End a block.
@@ -214,6 +222,9 @@ pub struct Demo {
     /// Take each scenario's named rule out, reload and send again: a refusal must become a pass or name another rule.
     #[arg(long)]
     pub prove: bool,
+    /// Play the scenarios under the mesh, with real packets: each workload has a network namespace of its own.
+    #[arg(long, conflicts_with = "prove")]
+    pub isolate: bool,
     /// Folder of the platform's manifests [default: the ones built in].
     #[arg(long, value_name = "DIR")]
     pub platform: Option<PathBuf>,
@@ -299,6 +310,32 @@ pub struct Probe {
     /// A header, `Name: value`.
     #[arg(long = "header", short = 'H')]
     pub headers: Vec<String>,
+}
+
+/// Options of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct Run {
+    /// Workload that it runs as: `namespace/name`.
+    #[arg(long = "as", value_name = "WORKLOAD")]
+    pub workload: String,
+    /// User and group number that it gets where the wall runs as root [default: 65534, nobody]
+    #[arg(long, value_name = "NUMBER")]
+    pub user: Option<u32>,
+    /// End with the process that started this.
+    #[arg(long, hide = true)]
+    pub follow: bool,
+    /// The program and its arguments.
+    #[arg(required = true, last = true)]
+    pub command: Vec<String>,
+}
+
+/// What to do with the packet filter.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Kernel {
+    /// Say what is in force, and whether it is what was asked for.
+    Status,
+    /// Take the packet filter away: from then on the mesh alone decides.
+    Detach,
 }
 
 /// Options of `block`.

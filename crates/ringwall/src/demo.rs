@@ -21,6 +21,7 @@ use crate::platform::{NotUp, Options, Platform};
 use ringwall_control::settings::Settings;
 use ringwall_control::source::{Input, Source};
 use ringwall_dataplane::page::ProxyHeader;
+use ringwall_kernel::namespace::Standing;
 use ringwall_manifest::world::StandIn;
 use ringwall_model::{Millis, Severity};
 use scenario::{Report, Scenario, Wants};
@@ -40,6 +41,11 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
         Ok(settings) => &settings.clone(),
         Err(error) => return Exit::usage(error),
     };
+    // ORDER: before the first thread.
+    let isolate = match demo.isolate.then(ringwall_kernel::namespace::enter).transpose() {
+        Ok(standing) => standing,
+        Err(error) => return Exit::input(error),
+    };
     let inputs = match &demo.platform {
         Some(path) => match Source::Path(path.clone()).read() {
             Ok(inputs) => inputs,
@@ -58,7 +64,7 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
     if human {
         first_act();
     }
-    let platform = match start(&inputs, settings, &rules, ProxyHeader::Absent) {
+    let platform = match start(&inputs, settings, &rules, ProxyHeader::Absent, isolate) {
         Ok(platform) => platform,
         Err(NotUp(why)) => {
             eprint!("{why}");
@@ -74,8 +80,15 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
         };
         println!("\nAct 3  {act}");
     }
-    let tour =
-        Tour { inputs, settings: settings.clone(), rules, platform: platform.clone(), prove: demo.prove, stores };
+    let tour = Tour {
+        inputs,
+        settings: settings.clone(),
+        rules,
+        platform: platform.clone(),
+        prove: demo.prove,
+        stores,
+        isolate,
+    };
     let (held, failed) = tour.run(demo, common);
     if human {
         let held_as = if demo.prove { "proved or let through" } else { "held" };
@@ -87,7 +100,7 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     if human && terminal && !demo.once && !demo.prove {
         println!("The platform keeps serving; Ctrl-C ends it.");
-        crate::up::serve(&platform, Millis(settings.number("drain_timeout")));
+        crate::up::serve(&platform, Millis(settings.number("drain_timeout")), || ());
     }
     if failed == 0 && held > 0 { Exit::HELD } else { Exit::FAILED }
 }
@@ -133,8 +146,11 @@ fn second_act(platform: &Arc<Platform>, stores: &Stores) {
     if let Some(firewall) = &current.world.firewall {
         println!("       waf        {}", firewall.title);
     }
-    for (layer, why) in crate::platform::commands::NOT_IN_FORCE {
-        println!("       not        {layer}: {why}");
+    match platform.isolation() {
+        Some(isolation) => println!("       {}", isolation.filter.status().trim_end()),
+        None => crate::platform::commands::NOT_IN_FORCE
+            .iter()
+            .for_each(|(layer, why)| println!("       not        {layer}: {why}")),
     }
     for line in platform.ready_lines() {
         println!("       good       {line}");
@@ -150,6 +166,7 @@ fn start(
     settings: &Settings,
     rules: &Rules,
     proxy_header: ProxyHeader,
+    isolate: Option<Standing>,
 ) -> Result<Arc<Platform>, NotUp> {
     let options = Options {
         stand_in: StandIn::Workloads,
@@ -159,7 +176,7 @@ fn start(
         proxy_header,
         author: "demo".into(),
         revision: None,
-        isolate: None,
+        isolate,
     };
     Platform::start(inputs.to_vec(), options)
 }
@@ -171,6 +188,7 @@ struct Tour {
     platform: Arc<Platform>,
     prove: bool,
     stores: Stores,
+    isolate: Option<Standing>,
 }
 
 impl Tour {
@@ -178,7 +196,8 @@ impl Tour {
     fn run(&self, demo: &Demo, common: &Everywhere) -> (usize, usize) {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return (0, 1) };
         let (mut held, mut failed) = (0, 0);
-        for scenario in scenario::all() {
+        let all = if self.isolate.is_some() { scenario::ground::LIST.to_vec() } else { scenario::all() };
+        for scenario in all {
             if demo.only.as_ref().is_some_and(|word| !scenario.name.contains(word.as_str())) {
                 continue;
             }
@@ -223,7 +242,7 @@ impl Tour {
     /// A new platform of these manifests, as the scenario wants it.
     fn fresh(&self, wants: Wants, inputs: &[Input]) -> Result<Stage, NotUp> {
         let header = if wants == Wants::Balancer { ProxyHeader::Required } else { ProxyHeader::Absent };
-        Ok(self.on(start(inputs, &self.settings, &self.rules, header)?))
+        Ok(self.on(start(inputs, &self.settings, &self.rules, header, self.isolate)?))
     }
 
     fn on(&self, platform: Arc<Platform>) -> Stage {
@@ -238,6 +257,15 @@ impl Tour {
             Wants::Proxies(count) => {
                 let change = ("numTrustedProxies: 0".to_owned(), format!("numTrustedProxies: {count}"));
                 replaced(&self.inputs, &[change])
+            }
+            Wants::Clear => {
+                let off = |mode: &str| (format!("mode: {mode}"), "mode: DISABLE".to_owned());
+                let mut inputs = replaced(&self.inputs, &[off("STRICT")]);
+                // Also where a DestinationRule of the mesh's own services asks for it; a Gateway's servers keep theirs.
+                for input in inputs.iter_mut().filter(|input| input.name.ends_with("50-traffic.yaml")) {
+                    *input = replaced(std::slice::from_ref(input), &[off("ISTIO_MUTUAL")]).remove(0);
+                }
+                inputs
             }
             Wants::Limit(name, limit) => limited(&self.inputs, name, limit),
         }

@@ -14,6 +14,7 @@ mod platform;
 mod probe;
 mod rehearse;
 mod remote;
+mod run;
 mod up;
 
 use clap::{CommandFactory, Parser};
@@ -53,6 +54,8 @@ fn run(cli: Cli) -> Exit {
         Command::Unblock { subject } => remote.unblock(subject),
         Command::Blocks => remote.blocks(),
         Command::Token(token) => remote.token(token),
+        Command::Run(run) => run::run(run, &folder),
+        Command::Kernel { what } => remote.kernel(*what),
         Command::Probe(probe) => remote.probe(probe),
         Command::Crs { what } => crs::run(what, &cli.common, &settings, &folder),
         Command::Config => config::show(&cli.common, &settings),

@@ -16,9 +16,11 @@ pub mod isolation;
 pub mod logs;
 mod outside;
 mod page;
+pub mod programs;
 mod reload;
 mod response;
 pub mod rules;
+pub use outside::dice;
 pub use reload::lower;
 pub mod subject;
 pub mod table;
@@ -38,7 +40,7 @@ use ringwall_control::settings::Settings;
 use ringwall_control::source::Input;
 use ringwall_control::state::StateDir;
 use ringwall_dataplane::page::ProxyHeader;
-use ringwall_dataplane::{Dial, Engine, ListenerId, Shared};
+use ringwall_dataplane::{Dial, Engine, EventSink, ListenerId, Shared};
 use ringwall_manifest::world::StandIn;
 use ringwall_model::{Event, Listener, Millis, Question, Role, Timestamp};
 use ringwall_telemetry::{Names, Telemetry};
@@ -170,6 +172,7 @@ impl Platform {
         });
         let (author, revision) = (platform.options.author.clone(), platform.options.revision.clone());
         platform.take(inputs, &author, revision)?;
+        platform.block_packets().map_err(|error| NotUp(format!("blocks in the packet filter: {error}\n")))?;
         let admin = admin::Admin::start(&platform).map_err(|error| NotUp(format!("admin listener: {error}")))?;
         // Set here only, so it was empty.
         drop(platform.admin.set(admin));
@@ -185,6 +188,11 @@ impl Platform {
     pub fn drain(&self, deadline: Millis) -> usize {
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
         engine.map_or(0, |engine| engine.drain(deadline.duration()))
+    }
+
+    /// The node of isolated workloads.
+    pub fn isolation(&self) -> Option<&Isolation> {
+        self.isolation.as_deref()
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, Live> {
@@ -301,7 +309,7 @@ struct Sink {
     force: Arc<InForce>,
 }
 
-impl ringwall_dataplane::EventSink for Sink {
+impl EventSink for Sink {
     fn tell(&self, event: Event) {
         let current = self.force.current.load();
         // Rules are named by the World that decided, which may be an older one.

@@ -58,7 +58,7 @@ impl Platform {
             head.push_str("\r\n");
         }
         head.push_str("\r\n");
-        let answer = exchange(at, head.as_bytes()).map_err(|error| format!("{at}: {error}"))?;
+        let answer = exchange(|| self.open(at), head.as_bytes()).map_err(|error| format!("{at}: {error}"))?;
         let hops = self.hops(&mark);
         let said = json!({
             "as": workload, "url": url, "through": at.to_string(), "status": answer.status, "bytes": answer.bytes,
@@ -67,6 +67,15 @@ impl Platform {
         });
         let told = tell(&said);
         Ok(merged(said, told))
+    }
+
+    /// A connection to a workload's listener; an isolated one is opened inside its home.
+    fn open(&self, at: SocketAddr) -> std::io::Result<TcpStream> {
+        let connect = || TcpStream::connect_timeout(&at, PATIENCE);
+        match self.isolation().and_then(|isolation| isolation.namespace(at.ip())) {
+            Some(home) => home.run(connect),
+            None => connect(),
+        }
     }
 
     /// The records of a call from proxy to proxy: each names the one before it.
@@ -101,9 +110,9 @@ fn came_with(record: &Value, id: &str) -> bool {
     fields.into_iter().flatten().any(|field| field[0] == "previous-x-request-id" && field[1] == id)
 }
 
-fn exchange(at: SocketAddr, head: &[u8]) -> std::io::Result<Answer> {
+fn exchange(open: impl FnOnce() -> std::io::Result<TcpStream>, head: &[u8]) -> std::io::Result<Answer> {
     let begun = Instant::now();
-    let mut stream = TcpStream::connect_timeout(&at, PATIENCE)?;
+    let mut stream = open()?;
     let connect = begun.elapsed();
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;

@@ -2,7 +2,7 @@
 //!
 //! In: a command. Out: text or JSON. Never: a change that the running process does not make itself.
 
-use crate::cli::{Block, Format, Token};
+use crate::cli::{Block, Format, Kernel, Token};
 use crate::exit::Exit;
 use ringwall_control::socket::{SocketError, ask};
 use serde_json::{Value, json};
@@ -69,6 +69,17 @@ impl Remote<'_> {
                 answer["id"],
                 answer["cut"]
             );
+        })
+    }
+
+    /// `ringwall kernel status|detach`
+    pub fn kernel(&self, what: Kernel) -> Exit {
+        let command = match what {
+            Kernel::Status => "kernel status",
+            Kernel::Detach => "kernel detach",
+        };
+        self.show(command, json!({}), |answer| {
+            println!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default().trim_end());
         })
     }
 

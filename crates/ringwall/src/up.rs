@@ -4,6 +4,7 @@
 
 use crate::cli::{Everywhere, Format, Up};
 use crate::exit::Exit;
+use crate::platform::programs::Programs;
 use crate::platform::{NotUp, Options, Platform, commands};
 use crate::{config, crs, remote};
 use ringwall_control::settings::Settings;
@@ -69,8 +70,9 @@ pub fn run(up: &Up, common: &Everywhere, settings: Settings) -> Exit {
         return Exit::HELD;
     }
     let watched = path_of(&source).map(|path| follow(&platform, source.clone(), path));
-    let ended = serve(&platform, drain);
-    drop((watched, socket));
+    let mut programs = Programs::new(&folder);
+    let ended = serve(&platform, drain, || programs.follow(&platform));
+    drop((watched, programs, socket));
     ended
 }
 
@@ -130,8 +132,8 @@ fn follow(platform: &Arc<Platform>, source: Source, path: PathBuf) -> std::io::R
     })
 }
 
-/// Waits for SIGINT or SIGTERM, renewing what is due meanwhile; then drains.
-pub fn serve(platform: &Arc<Platform>, drain: Millis) -> Exit {
+/// Waits for SIGINT or SIGTERM, doing what is due meanwhile; then drains.
+pub fn serve(platform: &Arc<Platform>, drain: Millis, mut each_second: impl FnMut()) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Exit::broken(error),
@@ -144,7 +146,10 @@ pub fn serve(platform: &Arc<Platform>, drain: Millis) -> Exit {
             tokio::select! {
                 signal = tokio::signal::ctrl_c() => break signal,
                 _ = terminate.recv() => break Ok(()),
-                _ = tick.tick() => platform.tick(),
+                _ = tick.tick() => {
+                    platform.tick();
+                    each_second();
+                }
             }
         }
     });

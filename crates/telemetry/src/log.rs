@@ -251,6 +251,28 @@ pub fn flow(connection: &ringwall_model::Connection, names: &Names<'_>) -> Strin
     format!("{line}\n")
 }
 
+/// A packet that the filter spoke of, in the form of a flow.
+pub fn packet(packet: &ringwall_model::Packet) -> String {
+    let (source, destination) = &packet.workloads;
+    let refused = packet.fate == ringwall_model::PacketFate::Dropped;
+    let rule = format!("packet: {}", packet.rule);
+    let line = serde_json::json!({
+        "id": packet.id.to_string(),
+        "start_time": packet.seen.rfc3339(),
+        "role": "packet",
+        "workload": &**destination,
+        "source": &**source,
+        "peer": packet.source.to_string(),
+        "destination": packet.destination.to_string(),
+        "protocol": packet.protocol,
+        "port": packet.ports.map(|(_, to)| to),
+        "direction": packet.part,
+        "refused_by": refused.then_some(&rule),
+        "would_be_refused_by": (!refused).then_some(&rule),
+    });
+    format!("{line}\n")
+}
+
 /// Whether a listener of this role stands before the called workload.
 pub(crate) const fn is_inbound(role: Role) -> bool {
     matches!(role, Role::Inbound)

@@ -9,7 +9,8 @@ use crate::span::{self, Sampling};
 use crate::tally;
 use crate::writer::{Log, Rate, Sinks, Writer};
 use ringwall_model::{
-    Connection, Event, Exchange, Inspected, Inventory, Layer, Role, RuleBook, Timestamp, UpstreamChange,
+    Connection, Event, Exchange, Inspected, Inventory, Layer, Packet, PacketFate, Role, RuleBook, Timestamp,
+    UpstreamChange,
 };
 use serde_json::Value;
 use std::cell::RefCell;
@@ -116,6 +117,7 @@ impl Telemetry {
         match event {
             Event::Exchange(exchange) => self.exchange(exchange, names),
             Event::Connection(connection) => self.connection(connection, names),
+            Event::Packet(packet) => self.packet(packet),
             Event::Upstream { cluster, change } => self.upstream(cluster, *change),
         }
     }
@@ -235,6 +237,16 @@ impl Telemetry {
                 &format!("{}\n", crate::record::connection(connection, names)),
                 connection.started,
             );
+        }
+    }
+
+    fn packet(&self, packet: &Packet) {
+        let verdict = if packet.fate == PacketFate::Dropped { "refuse" } else { "would-refuse" };
+        self.metrics.add(Id::Decisions, &[Layer::Packet.as_str(), &packet.rule, verdict], 1.0);
+        let line = log::packet(packet);
+        self.write(Log::Flow, &line, packet.seen);
+        if self.decisions.is_some() {
+            self.write(Log::Decisions, &line, packet.seen);
         }
     }
 

@@ -1,6 +1,7 @@
 //! A batch: messages that the kernel takes all or not at all, each with words for the error that may come back.
 //! Written here are the messages for tables, chains, rules, sets and elements of the family `inet`.
 
+use super::expression::Expression;
 use super::table::{Also, Chain, Element, Keys, Set, SetKind};
 use crate::netlink::attribute::Writer;
 use crate::netlink::{APPEND, CREATE, EXCL};
@@ -31,6 +32,12 @@ pub(crate) const NEW_ELEMENTS: u16 = 12;
 pub(crate) const GET_ELEMENTS: u16 = 13;
 pub(crate) const DELETE_ELEMENTS: u16 = 14;
 pub(crate) const GET_GENERATION: u16 = 16;
+
+/// The kernel lets only one kind of chain change where a connection goes.
+fn kind_of(chain: &Chain) -> &'static str {
+    let redirects = |rule: &Vec<Expression>| rule.iter().any(|it| matches!(it, Expression::Redirect(_)));
+    if chain.rules.iter().any(redirects) { "nat" } else { "filter" }
+}
 
 /// Messages, in the order in which the kernel takes them.
 #[derive(Clone, Debug, Default)]
@@ -210,7 +217,7 @@ impl Batch {
                 inside.be32(1, hook.place as u32).bytes(2, &hook.priority.to_be_bytes());
             });
             // What no rule speaks of is not ours to refuse.
-            w.be32(5, 1).text(7, "filter");
+            w.be32(5, 1).text(7, kind_of(chain));
         }
         self.push(NEW_CHAIN, CREATE, w, format!("chain {name}"));
     }

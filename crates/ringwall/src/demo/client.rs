@@ -105,6 +105,11 @@ impl Wire {
         Ok(Self { stream, buffer: Vec::new() })
     }
 
+    /// Over a connection that is open already.
+    pub fn over(stream: TcpStream) -> Self {
+        Self { stream: Box::new(stream), buffer: Vec::new() }
+    }
+
     /// Sends bytes.
     ///
     /// # Errors

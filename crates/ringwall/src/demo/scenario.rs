@@ -4,6 +4,7 @@
 //! sees, and what `ringwall explain` would print for the id that came back.
 
 mod edge;
+pub mod ground;
 mod identity;
 mod life;
 mod limits;
@@ -44,6 +45,8 @@ pub enum Wants {
     Proxies(u8),
     /// A fresh one behind a balancer that speaks the PROXY protocol.
     Balancer,
+    /// A fresh one without mutual TLS.
+    Clear,
 }
 
 /// All scenarios, in the order of the tour.

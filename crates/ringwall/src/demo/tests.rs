@@ -26,7 +26,7 @@ fn settings() -> Settings {
 
 fn stage(inputs: &[Input]) -> Stage {
     let rules = crate::platform::rules::load("none").unwrap();
-    Stage { platform: start(inputs, &settings(), &rules, ProxyHeader::Absent).unwrap(), real: Vec::new() }
+    Stage { platform: start(inputs, &settings(), &rules, ProxyHeader::Absent, None).unwrap(), real: Vec::new() }
 }
 
 /// The platform without limits that a thousand calls a second would meet.

@@ -40,6 +40,9 @@ impl Platform {
             "block" => self.command_block(text("subject"), text("for"), text("reason"), text("by")),
             "unblock" => self.unblock(text("subject")),
             "blocks" => Ok(json!(self.force.blocks.list(now()).iter().map(show_block).collect::<Vec<_>>())),
+            "home" => self.home(text("workload")),
+            "kernel status" => self.kernel_status(),
+            "kernel detach" => self.kernel_detach(),
             "token" => self.token(arguments),
             "explain" => self.explain(text("id")),
             "manifests" => Ok(self.manifests()),
@@ -84,6 +87,9 @@ impl Platform {
         };
         let id = self.force.blocks.add(block, now).map_err(|error| error.to_string())?;
         self.keep_blocks()?;
+        if let (Some(isolation), Subject::Address(network)) = (&self.isolation, &parsed) {
+            isolation.block(network, span.duration()).map_err(|error| error.to_string())?;
+        }
         // ORDER: first the block, then the cut: a connection that comes between the two meets the block.
         let selector = match parsed {
             Subject::Address(network) => Some(Selector::Addresses(vec![network])),
@@ -98,7 +104,13 @@ impl Platform {
         let all = self.force.blocks.list(now());
         let wanted = super::subject::parse(subject).ok();
         let fits = |block: &&Block| subject.parse() == Ok(block.id.0) || Some(&block.subject) == wanted.as_ref();
-        let lifted = all.iter().filter(fits).filter_map(|block| self.force.blocks.lift(block.id)).count();
+        let mut lifted = 0;
+        for block in all.iter().filter(fits) {
+            lifted += usize::from(self.force.blocks.lift(block.id).is_some());
+            if let (Some(isolation), Subject::Address(network)) = (&self.isolation, &block.subject) {
+                isolation.unblock(network).map_err(|error| error.to_string())?;
+            }
+        }
         self.keep_blocks()?;
         if lifted == 0 { Err(format!("`{subject}` is not blocked")) } else { Ok(json!({ "lifted": lifted })) }
     }
@@ -182,6 +194,32 @@ impl Platform {
             ids.into_iter().rev().find(|record| fits(record))
         };
         Some(placed(&current.world, self.find(newest).await?))
+    }
+
+    /// The newest record of a packet between these two.
+    pub async fn latest_packet(&self, from: IpAddr, to: SocketAddr) -> Option<Value> {
+        let (from, destination) = (from.to_string(), to.ip().to_string());
+        let fits = |record: &Value| {
+            record["role"] == "packet"
+                && record["peer"] == *from
+                && record["destination"] == *destination
+                && record["port"] == to.port()
+        };
+        let newest = || self.recent_connections().into_iter().rev().find(|record| fits(record));
+        Some(placed(&self.world().world, self.find(newest).await?))
+    }
+
+    /// Who the newest call to a workload came from, by its certificate.
+    pub async fn latest_principal(&self, workload: &str) -> Option<String> {
+        let fits = |record: &Value| record["role"] == "inbound" && record["workload"] == *workload;
+        let newest = || self.recent_calls().into_iter().rev().find(|record| fits(record));
+        Some(self.find(newest).await?["principal"].as_str()?.to_owned())
+    }
+
+    /// Ends the blocks of a subject.
+    pub fn lift(&self, subject: &str) {
+        // A block that ended by itself meanwhile is as well.
+        drop(self.unblock(subject));
     }
 
     /// All records of the ring that fit.

@@ -5,20 +5,26 @@
 //! packet of a workload leaves the node: what goes out goes through the data plane.
 //! INVARIANT: a home's link is up only after its doors are open and the rules for it are in force.
 
+mod commands;
+pub mod filter;
 mod names;
 
 use super::force::Current;
 use arc_swap::ArcSwap;
+use filter::Filter;
+use ipnet::IpNet;
 use names::Resolvers;
 use ringwall_kernel::intercept;
-use ringwall_kernel::namespace::node::{Home, Node};
+use ringwall_kernel::namespace::node::Node;
 use ringwall_kernel::namespace::{IsolationError, Namespace, Standing};
+use ringwall_kernel::netlink;
 use ringwall_kernel::socket::{self, Opener, Passage};
 use ringwall_manifest::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// The node of this run.
@@ -30,6 +36,8 @@ pub struct Isolation {
     homes: RwLock<BTreeMap<IpAddr, Namespace>>,
     opener: Opener,
     resolvers: Resolvers,
+    /// The packet filter.
+    pub filter: Filter,
 }
 
 impl Isolation {
@@ -42,7 +50,9 @@ impl Isolation {
         let no_thread = |error| IsolationError::step("start a thread", error);
         let opener = Opener::start().map_err(no_thread)?;
         let resolvers = Resolvers::start(current).map_err(no_thread)?;
-        Ok(Self { standing, node: Mutex::new(node), homes: RwLock::default(), opener, resolvers })
+        let filter =
+            Filter::open(&node.router).map_err(|error| IsolationError::step("open the packet filter", error))?;
+        Ok(Self { standing, node: Mutex::new(node), homes: RwLock::default(), opener, resolvers, filter })
     }
 
     /// The node.
@@ -75,7 +85,7 @@ impl Isolation {
         let loopback = if address.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { Ipv6Addr::LOCALHOST.into() };
         let at = SocketAddr::new(loopback, intercept::NAMES);
         let (datagrams, mut streams) = home.run(|| {
-            intercept::apply(reach)?;
+            intercept::apply(reach).map_err(io::Error::other)?;
             Ok((socket::datagrams(at)?, socket::listen(at, 1)?))
         })?;
         if let Some(streams) = streams.pop() {
@@ -100,14 +110,31 @@ impl Isolation {
         wanted.into_iter().try_for_each(|address| node.open(address))
     }
 
-    /// A workload's home.
-    pub fn home(&self, address: IpAddr) -> Option<Home> {
-        self.node().home(address).cloned()
-    }
-
     /// A workload's namespace.
     pub fn namespace(&self, address: IpAddr) -> Option<Namespace> {
         self.homes.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned()
+    }
+
+    /// Blocks an address in the packet filter. A network of several is blocked by the layers above alone.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn block(&self, network: &IpNet, lasts: Duration) -> Result<(), netlink::Error> {
+        match single(network) {
+            Some(address) => self.filter.block(address, lasts),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a block in the packet filter.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn unblock(&self, network: &IpNet) -> Result<(), netlink::Error> {
+        match single(network) {
+            Some(address) => self.filter.unblock(address),
+            None => Ok(()),
+        }
     }
 
     /// Listening sockets in the home of `home`.
@@ -136,4 +163,8 @@ impl Isolation {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<IpAddr, Namespace>> {
         self.homes.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn single(network: &IpNet) -> Option<IpAddr> {
+    (network.prefix_len() == network.max_prefix_len()).then(|| network.addr())
 }

@@ -53,6 +53,8 @@ impl Platform {
         let shells: Vec<Box<dyn Shell<Current> + '_>> = vec![
             Box::new(Certificates { platform: self, live: RefCell::new(&mut live) }),
             Box::new(Logs { platform: self }),
+            // ORDER: the last to prepare; a World whose network policies the kernel refuses is not taken.
+            Box::new(Packets { platform: self }),
         ];
         let publisher = Publisher::new(self.force.current.clone());
         let current = publisher.publish(current, &shells).map_err(|error| NotUp(error.to_string()))?;
@@ -253,6 +255,33 @@ impl Shell<Current> for Logs<'_> {
         let commit = move || {
             telemetry.follow(logs);
             Ok(Box::new(|| ()) as Undo)
+        };
+        Ok(Prepared { commit: Box::new(commit) })
+    }
+}
+
+/// The packet filter of an isolated World.
+struct Packets<'a> {
+    platform: &'a Platform,
+}
+
+impl Shell<Current> for Packets<'_> {
+    fn name(&self) -> &'static str {
+        "packets"
+    }
+
+    fn prepare(&self, current: &Arc<Current>) -> Result<Prepared, String> {
+        let isolation = self.platform.isolation.clone();
+        let (current, before) = (current.clone(), self.platform.world());
+        let commit = move || {
+            let Some(isolation) = isolation else { return Ok(Box::new(|| ()) as Undo) };
+            isolation.filter.apply(&current.world, &isolation)?;
+            let undo = move || {
+                if let Err(error) = isolation.filter.apply(&before.world, &isolation) {
+                    eprintln!("ringwall: the network policies of the World before could not be put back: {error}");
+                }
+            };
+            Ok(Box::new(undo) as Undo)
         };
         Ok(Prepared { commit: Box::new(commit) })
     }

@@ -8,6 +8,9 @@ use ringwall_model::{Listener, Role, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+/// What isolation gives.
+const ISOLATED: &str = "cannot be gone around: yes; each workload has a network namespace of its own, and its programs no capability (identity proved)";
+
 impl Platform {
     /// The whole table.
     pub fn table(&self) -> String {
@@ -19,6 +22,10 @@ impl Platform {
         }
         text.push_str(&self.certificate_lines());
         text.push_str(&layers(&current));
+        match &self.isolation {
+            Some(isolation) => text.push_str(&isolation.filter.status()),
+            None => NOT_IN_FORCE.iter().for_each(|(layer, why)| drop(writeln!(text, "not in force {layer}: {why}"))),
+        }
         text
     }
 
@@ -40,9 +47,12 @@ impl Platform {
 
     /// What is not as it would be in a cluster, for the first screen.
     pub fn assumptions(&self) -> Vec<&'static str> {
-        let mut all = vec![
-            "cannot be gone around: no; without isolation any program of this machine may use a workload's listener (identity assumed)",
-        ];
+        let mut all = vec![match self.isolation {
+            Some(_) => ISOLATED,
+            None => {
+                "cannot be gone around: no; without isolation any program of this machine may use a workload's listener (identity assumed)"
+            }
+        }];
         if self.reach() == ringwall_pki::Reach::StandIn {
             all.push(
                 "issuers that cannot be reached are answered by a development issuer of this run (`ringwall token`)",
@@ -111,9 +121,6 @@ fn layers(current: &Current) -> String {
     if let Some(firewall) = &world.firewall {
         let _ = writeln!(text, "waf          {}", firewall.title);
     }
-    for (layer, why) in NOT_IN_FORCE {
-        let _ = writeln!(text, "not in force {layer}: {why}");
-    }
     text
 }
 
@@ -180,5 +187,6 @@ impl Platform {
             eprintln!("ringwall: certificates were not renewed: {error}; the ones in force stay");
         }
         self.force.blocks.sweep(now());
+        self.mend_packets();
     }
 }

@@ -1,0 +1,154 @@
+//! The packet filter of the node: the World's network policies as rules of the kernel, blocks of addresses, and what the
+//! filter says of packets.
+//!
+//! In: Worlds, blocks. Out: rules in the router's namespace; events. Never: a decision of its own.
+
+use super::Isolation;
+use ringwall_kernel::apply::{Applied, ApplyError, Firewall, ReadBack};
+use ringwall_kernel::blocklist::Blocker;
+use ringwall_kernel::namespace::Namespace;
+use ringwall_kernel::netlink::Error;
+use ringwall_kernel::nft::layout::Settings;
+use ringwall_manifest::World;
+use ringwall_model::Workload;
+use ringwall_packet::compile::{Local, Share, compile};
+use ringwall_packet::{Endpoint, Endpoints, Ground, Names, Network, Policies};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The filter; its rules end with the router's namespace.
+pub struct Filter {
+    firewall: Mutex<Firewall>,
+    blocker: Mutex<Blocker>,
+    router: Namespace,
+    /// Somebody took the filter away on purpose.
+    detached: AtomicBool,
+}
+
+impl Filter {
+    /// Opens the way to the router's rules; nothing is in force yet.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn open(router: &Namespace) -> io::Result<Self> {
+        let (firewall, blocker) = router.run(|| {
+            let firewall = Firewall::open(settings()).map_err(io::Error::other)?;
+            let blocker = firewall.blocker().map_err(io::Error::other)?;
+            Ok((firewall, blocker))
+        })?;
+        let (firewall, blocker) = (Mutex::new(firewall), Mutex::new(blocker));
+        Ok(Self { firewall, blocker, router: router.clone(), detached: AtomicBool::new(false) })
+    }
+
+    /// Puts a World's network policies in force, all or none.
+    ///
+    /// # Errors
+    /// A sentence; the rules before it stay in force.
+    pub fn apply(&self, world: &World, isolation: &Isolation) -> Result<Applied, String> {
+        let ground = ground(world);
+        let ruleset = compile(&ground, &Names::default(), &share(&ground, isolation));
+        let applied = lock(&self.firewall).apply(&ruleset, &world.rules).map_err(|error| error.to_string())?;
+        self.detached.store(false, Ordering::Relaxed);
+        match &applied.read_back {
+            ReadBack::Equal => Ok(applied),
+            ReadBack::Differs(names) => Err(format!("the kernel has other rules than were asked for: {names:?}")),
+        }
+    }
+
+    /// Blocks an address for a while.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn block(&self, address: IpAddr, lasts: Duration) -> Result<(), Error> {
+        lock(&self.blocker).block(address, Some(lasts))
+    }
+
+    /// Ends a block.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn unblock(&self, address: IpAddr) -> Result<(), Error> {
+        lock(&self.blocker).unblock(address).map(drop)
+    }
+
+    /// What is in force, for people.
+    pub fn status(&self) -> String {
+        if self.detached.load(Ordering::Relaxed) {
+            return "packet       NOT in force: taken away by `ringwall kernel detach`\n".into();
+        }
+        let compared = match lock(&self.firewall).read_back() {
+            Ok(ReadBack::Equal) => "as asked for".to_owned(),
+            Ok(ReadBack::Differs(names)) => format!("CHANGED by somebody: {names:?}"),
+            Err(error) => format!("not readable: {error}"),
+        };
+        let blocks = lock(&self.blocker).blocks().map_or(0, |blocks| blocks.len());
+        format!(
+            "packet       nftables `inet ringwall` in the router's namespace, {compared}; {blocks} addresses blocked\n"
+        )
+    }
+
+    /// Puts back what somebody changed, and says what that was.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn mend(&self) -> Result<Vec<Box<str>>, ApplyError> {
+        if self.detached.load(Ordering::Relaxed) { Ok(Vec::new()) } else { lock(&self.firewall).mend() }
+    }
+
+    /// Takes the whole filter away.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn detach(&self) -> io::Result<()> {
+        self.detached.store(true, Ordering::Relaxed);
+        self.router.run(|| {
+            use ringwall_kernel::nft::{Generation, NftBackend, Nftables, batch::Batch};
+            let mut batch = Batch::default();
+            batch.delete_table();
+            Nftables::open().and_then(|mut it| it.commit(&batch, Generation::Any)).map_err(io::Error::other)
+        })
+    }
+}
+
+fn settings() -> Settings {
+    Settings::default()
+}
+
+/// The World's workloads as endpoints.
+fn ground(world: &World) -> Ground {
+    let endpoint = |workload: &Workload| Endpoint {
+        namespace: workload.namespace.clone(),
+        name: workload.name.clone(),
+        labels: workload.labels.clone(),
+        addresses: vec![workload.address],
+        ports: Vec::new(),
+        network: Network::Own,
+        node: "".into(),
+    };
+    let list = world.inventory.workloads.iter().map(endpoint).collect();
+    Ground::of(Policies::default(), Endpoints::of(list, BTreeMap::new(), BTreeMap::new()))
+}
+
+/// Everything that the World has is on this node.
+fn share(ground: &Ground, isolation: &Isolation) -> Share {
+    let node = isolation.node();
+    let local = |(endpoint, pod): (_, &Endpoint)| {
+        let home = pod.addresses.iter().find_map(|address| node.home(*address));
+        Local { endpoint, interface: home.map(|home| home.interface.as_str().into()) }
+    };
+    let [high, low] = ringwall_manifest::inventory::POD_NETWORK;
+    let pods = ipnet::Ipv4Net::new([high, low, 0, 0].into(), 16).map(ipnet::IpNet::from);
+    Share {
+        networks: pods.into_iter().collect(),
+        node: Vec::new(),
+        locals: ground.endpoints().iter().map(local).collect(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

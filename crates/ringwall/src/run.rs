@@ -1,0 +1,47 @@
+//! `ringwall run --as WORKLOAD -- COMMAND`: becomes a program inside a workload's home.
+//!
+//! In: the running wall's word on where the home is. Out: the program, in this process. Never: a capability for it.
+
+use crate::cli::Run;
+use crate::exit::Exit;
+use ringwall_control::socket::ask;
+use ringwall_kernel::namespace::confine::{Confinement, Parent};
+use serde_json::{Value, json};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The user and group that a program of root's becomes: nobody.
+const NOBODY: u32 = 65_534;
+
+/// Becomes the program; comes back only when that failed.
+pub fn run(run: &Run, folder: &Path) -> Exit {
+    let home = match ask(folder, "home", json!({ "workload": run.workload })) {
+        Ok(home) => home,
+        Err(error) => return Exit::input(error),
+    };
+    let Some((program, arguments)) = run.command.split_first() else { return Exit::usage("name a command") };
+    let path = |name: &str| home.get(name).and_then(Value::as_str).map(PathBuf::from);
+    let Some(network) = path("network") else { return Exit::broken("the running wall does not say where the home is") };
+    // In a user namespace of the wall's own there is one user, and it has no capability once they are given up.
+    let becomes = path("user").is_none() && ringwall_kernel::namespace::is_root();
+    let number = run.user.unwrap_or(NOBODY);
+    let confinement = Confinement {
+        network,
+        user: path("user"),
+        // The wall's own keys, and what other programs of the machine listen at.
+        hidden: vec![folder.canonicalize().unwrap_or_else(|_| folder.to_owned()), PathBuf::from("/run")],
+        identity: becomes.then_some((number, number)),
+        parent: if run.follow { Parent::Followed } else { Parent::Ignored },
+    };
+    if let Err(error) = confinement.enter() {
+        return Exit::broken(error);
+    }
+    let mut command = Command::new(program);
+    // A folder that the program may not read is no place to start from.
+    if std::fs::read_dir(".").is_err() {
+        command.current_dir("/");
+    }
+    let error = command.args(arguments).env("RINGWALL_WORKLOAD", &run.workload).exec();
+    Exit::input(format!("`{program}`: {error}"))
+}
