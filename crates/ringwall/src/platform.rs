@@ -121,7 +121,7 @@ impl Platform {
     pub fn start(inputs: Vec<Input>, options: Options) -> Result<Arc<Self>, NotUp> {
         let (history, authorities) = open_state(&options)?;
         let provider = Arc::new(Provider::new(ISSUER, PROVIDER_BASE).map_err(NotUp)?);
-        let binds = Arc::new(Binds::choose(u16::try_from(outside::dice() & 0xffff).unwrap_or_default()));
+        let binds = Arc::new(Binds::choose(u16::try_from(dice() & 0xffff).unwrap_or_default()));
         let current = Arc::new(ArcSwap::from_pointee(Current::default()));
         let facts = Arc::new(keeper(&options, &current, &binds, &provider));
         let bench = aside::Bench::start(aside::threads()).map_err(|error| NotUp(error.to_string()))?;
@@ -133,7 +133,7 @@ impl Platform {
         restore_blocks(&options, &force)?;
         let traces = match &options.state {
             Some(state) => state.file("traces"),
-            None => std::env::temp_dir().join(format!("ringwall-{}-{:016x}", std::process::id(), outside::dice())),
+            None => std::env::temp_dir().join(format!("ringwall-{}-{:016x}", std::process::id(), dice())),
         };
         make_folder(&traces)?;
         let telemetry = Arc::new(open_telemetry(&options, &traces)?);
@@ -142,6 +142,9 @@ impl Platform {
             None => Arc::new(LoopbackDial { binds: binds.clone() }),
         };
         let sink = Arc::new(Sink { telemetry: telemetry.clone(), force: force.clone() });
+        if let Some(isolation) = &isolation {
+            hear_packets(isolation, &sink).map_err(|error| NotUp(format!("events of packets: {error}\n")))?;
+        }
         let shared = Arc::new(Shared::new(force.clone(), dial, sink));
         let engine = Engine::start(workers(&options.settings), shared).map_err(|error| NotUp(error.to_string()))?;
         let apps = Apps::start().map_err(|error| NotUp(format!("applications: {error}")))?;
@@ -301,6 +304,15 @@ pub fn workers(settings: &Settings) -> usize {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         set => usize::try_from(set).unwrap_or(1),
     }
+}
+
+/// Hands what the packet filter says to telemetry.
+fn hear_packets(isolation: &Isolation, sink: &Arc<Sink>) -> std::io::Result<()> {
+    let sink = sink.clone();
+    isolation.filter.hear(move |event| {
+        let told = isolation::filter::told(&sink.force.current.load().world, &event);
+        sink.tell(Event::Packet(Box::new(told)));
+    })
 }
 
 /// Hands events to telemetry with the names of the World in force.

@@ -25,7 +25,6 @@ const AI_PLATFORM: &[(&str, &str)] = files!("ai-platform":
     "41-mesh-authorization.yaml"
     "50-traffic.yaml"
     "60-egress.yaml"
-    "70-network-policy.yaml"
 );
 
 /// The manifests of the source document as they were written, faults included.

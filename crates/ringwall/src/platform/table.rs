@@ -24,7 +24,11 @@ impl Platform {
         text.push_str(&layers(&current));
         match &self.isolation {
             Some(isolation) => text.push_str(&isolation.filter.status()),
-            None => NOT_IN_FORCE.iter().for_each(|(layer, why)| drop(writeln!(text, "not in force {layer}: {why}"))),
+            None => {
+                for (layer, why) in NOT_IN_FORCE {
+                    let _ = writeln!(text, "not in force {layer}: {why}");
+                }
+            }
         }
         text
     }

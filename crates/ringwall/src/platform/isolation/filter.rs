@@ -6,8 +6,9 @@
 use super::Isolation;
 use ringwall_kernel::apply::{Applied, ApplyError, Firewall, ReadBack};
 use ringwall_kernel::blocklist::Blocker;
+use ringwall_kernel::events::{Event, Fate, Listener, Part};
 use ringwall_kernel::namespace::Namespace;
-use ringwall_kernel::netlink::Error;
+use ringwall_kernel::netlink::{Error, Wait};
 use ringwall_kernel::nft::layout::Settings;
 use ringwall_manifest::World;
 use ringwall_model::Workload;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The filter; its rules end with the router's namespace.
@@ -25,6 +26,7 @@ pub struct Filter {
     firewall: Mutex<Firewall>,
     blocker: Mutex<Blocker>,
     router: Namespace,
+    ended: Arc<AtomicBool>,
     /// Somebody took the filter away on purpose.
     detached: AtomicBool,
 }
@@ -41,7 +43,7 @@ impl Filter {
             Ok((firewall, blocker))
         })?;
         let (firewall, blocker) = (Mutex::new(firewall), Mutex::new(blocker));
-        Ok(Self { firewall, blocker, router: router.clone(), detached: AtomicBool::new(false) })
+        Ok(Self { firewall, blocker, router: router.clone(), ended: Arc::default(), detached: AtomicBool::new(false) })
     }
 
     /// Puts a World's network policies in force, all or none.
@@ -112,6 +114,29 @@ impl Filter {
             Nftables::open().and_then(|mut it| it.commit(&batch, Generation::Any)).map_err(io::Error::other)
         })
     }
+
+    /// Tells `each` what the filter says of packets, from a thread that ends with the filter.
+    ///
+    /// # Errors
+    /// When the group of events cannot be heard.
+    pub fn hear(&self, each: impl Fn(Event) + Send + 'static) -> io::Result<()> {
+        let group = settings().telling.group;
+        let mut listener = self.router.run(|| Listener::open(group).map_err(io::Error::other))?;
+        let ended = self.ended.clone();
+        let hear = move || {
+            while !ended.load(Ordering::Relaxed) {
+                // What was lost was counted in the kernel all the same.
+                listener.read(Wait::Yes, &each).unwrap_or_default();
+            }
+        };
+        std::thread::Builder::new().name("packets".into()).spawn(hear).map(drop)
+    }
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
 }
 
 fn settings() -> Settings {
@@ -146,6 +171,37 @@ fn share(ground: &Ground, isolation: &Isolation) -> Share {
         networks: pods.into_iter().collect(),
         node: Vec::new(),
         locals: ground.endpoints().iter().map(local).collect(),
+    }
+}
+
+/// An event in the words of telemetry.
+pub fn told(world: &World, event: &Event) -> ringwall_model::Packet {
+    let name = |address: IpAddr| {
+        let workload = world.inventory.workloads.iter().find(|workload| workload.address == address);
+        workload.map_or_else(|| address.to_string(), |workload| workload.full_name()).into()
+    };
+    ringwall_model::Packet {
+        id: ringwall_model::CallId(u128::from(crate::platform::dice()) << 64 | u128::from(crate::platform::dice())),
+        seen: ringwall_control::facts::now(),
+        fate: match event.fate {
+            Fate::Dropped => ringwall_model::PacketFate::Dropped,
+            Fate::WouldDrop => ringwall_model::PacketFate::WouldDrop,
+        },
+        part: match event.part {
+            Part::Egress => "egress",
+            Part::Ingress => "ingress",
+            Part::Blocklist => "blocklist",
+            Part::Flood => "flood",
+            Part::Spoofing => "spoofing",
+            Part::Unknown => "unknown",
+            Part::Changing => "changing",
+        },
+        rule: event.reason.clone(),
+        source: event.source,
+        destination: event.destination,
+        workloads: (name(event.source), name(event.destination)),
+        protocol: event.protocol,
+        ports: event.ports,
     }
 }
 
