@@ -11,10 +11,8 @@ use ringwall_kernel::namespace::Namespace;
 use ringwall_kernel::netlink::{Error, Wait};
 use ringwall_kernel::nft::layout::Settings;
 use ringwall_manifest::World;
-use ringwall_model::Workload;
 use ringwall_packet::compile::{Local, Share, compile};
-use ringwall_packet::{Endpoint, Endpoints, Ground, Names, Network, Policies};
-use std::collections::BTreeMap;
+use ringwall_packet::{Endpoint, Ground, Names};
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,8 +49,7 @@ impl Filter {
     /// # Errors
     /// A sentence; the rules before it stay in force.
     pub fn apply(&self, world: &World, isolation: &Isolation) -> Result<Applied, String> {
-        let ground = ground(world);
-        let ruleset = compile(&ground, &Names::default(), &share(&ground, isolation));
+        let ruleset = compile(&world.ground, &Names::default(), &share(&world.ground, isolation));
         let applied = lock(&self.firewall).apply(&ruleset, &world.rules).map_err(|error| error.to_string())?;
         self.detached.store(false, Ordering::Relaxed);
         match &applied.read_back {
@@ -141,21 +138,6 @@ impl Drop for Filter {
 
 fn settings() -> Settings {
     Settings::default()
-}
-
-/// The World's workloads as endpoints.
-fn ground(world: &World) -> Ground {
-    let endpoint = |workload: &Workload| Endpoint {
-        namespace: workload.namespace.clone(),
-        name: workload.name.clone(),
-        labels: workload.labels.clone(),
-        addresses: vec![workload.address],
-        ports: Vec::new(),
-        network: Network::Own,
-        node: "".into(),
-    };
-    let list = world.inventory.workloads.iter().map(endpoint).collect();
-    Ground::of(Policies::default(), Endpoints::of(list, BTreeMap::new(), BTreeMap::new()))
 }
 
 /// Everything that the World has is on this node.
