@@ -57,7 +57,7 @@ fn intercepted(thread: &Rc<Thread>, door: &Arc<Listener>, stream: TcpStream, pee
     let meant = original(&stream).and_then(|original| thread.shared.page.meant(door, original));
     match meant {
         Some(listener) => {
-            tokio::task::spawn_local(connection(thread.clone(), Arc::new(listener), stream, peer));
+            tokio::task::spawn_local(connection(thread.clone(), listener, stream, peer));
         }
         None => {
             let workload = thread.shared.page.workload(door.workload);

@@ -34,7 +34,7 @@ pub trait Page: Send + Sync + 'static {
 
     /// Which listener a connection is for that was intercepted on its way to `original` and came to this door instead;
     /// `None`: it is for none, and ends here.
-    fn meant(&self, door: &Listener, original: SocketAddr) -> Option<Listener> {
+    fn meant(&self, door: &Listener, original: SocketAddr) -> Option<Arc<Listener>> {
         let _ = (door, original);
         None
     }

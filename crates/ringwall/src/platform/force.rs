@@ -107,7 +107,7 @@ impl InForce {
     pub fn at(&self, listener: &Listener) -> Option<(Arc<Current>, Arc<Listener>)> {
         let current = self.current.load_full();
         let own = current.bound.get(&listener.bind).filter(|own| own.address == listener.address).cloned();
-        let now = own.or_else(|| current.meant(listener.bind, listener.address).map(Arc::new))?;
+        let now = own.or_else(|| current.meant(listener.bind, listener.address))?;
         Some((current, now))
     }
 

@@ -66,7 +66,7 @@ impl Page for InForce {
         }
     }
 
-    fn meant(&self, door: &Listener, original: SocketAddr) -> Option<Listener> {
+    fn meant(&self, door: &Listener, original: SocketAddr) -> Option<Arc<Listener>> {
         self.current.load().meant(door.bind, original)
     }
 
