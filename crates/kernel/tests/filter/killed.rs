@@ -10,10 +10,11 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set, set_capabilities,
 };
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
-/// By this variable a process knows that it is the one to be killed, and in which namespace it applies.
-pub const VARIABLE: &str = "RINGWALL_FILTER_APPLIES_IN";
+/// By this variable a process knows that it is the one to be killed; the namespace in which it applies is its input.
+pub const VARIABLE: &str = "RINGWALL_FILTER_APPLIES";
 
 pub fn the_rules_of_a_killed_process_are_taken_over() {
     let mut lab = Lab::with(&["10.244.0.1", "10.244.0.2", "10.244.0.3"], Settings::default());
@@ -22,7 +23,8 @@ pub fn the_rules_of_a_killed_process_are_taken_over() {
     lab.reaches("10.244.0.3", "10.244.0.1", 81);
     keep_capabilities();
     let me = std::env::current_exe().unwrap();
-    let mut child = Command::new(me).env(VARIABLE, lab.node.router.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let router = Stdio::from(lab.node.router.as_fd().try_clone_to_owned().unwrap());
+    let mut child = Command::new(me).env(VARIABLE, "1").stdin(router).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "applied\n");
@@ -38,8 +40,8 @@ pub fn the_rules_of_a_killed_process_are_taken_over() {
 }
 
 /// What the process that is to be killed does.
-pub fn apply_and_wait(router: &str) {
-    Namespace::open(router).unwrap().join().unwrap();
+pub fn apply_and_wait() {
+    Namespace::open("/proc/self/fd/0").unwrap().join().unwrap();
     let mut firewall = Firewall::open(Settings::default()).unwrap();
     let (ruleset, book) = (ruleset(), ringwall_model::RuleBook::default());
     firewall.apply(&ruleset, &book).unwrap();
