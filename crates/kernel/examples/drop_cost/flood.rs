@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 const ROUNDS: u32 = 3;
@@ -23,7 +25,7 @@ const PORT: u16 = 8080;
 
 pub fn calls(ground: &Ground, core: usize) -> Result<Vec<Value>, Box<dyn Error>> {
     let listener = ground.defender.run(|| TcpListener::bind(SocketAddr::new(FAR, PORT)))?;
-    std::thread::spawn(move || answer(&listener));
+    std::thread::spawn(move || others(core).map(|()| answer(&listener)));
     let mut samples = Vec::new();
     for _ in 0..ROUNDS {
         for (name, make) in
@@ -42,45 +44,61 @@ pub fn calls(ground: &Ground, core: usize) -> Result<Vec<Value>, Box<dyn Error>>
 
 fn half(ground: &Ground, core: usize, flooded: bool) -> io::Result<Value> {
     let over = AtomicBool::new(false);
-    let before = ground.arrived()?;
-    let begun = Instant::now();
-    let (times, failed) = std::thread::scope(|scope| {
-        let flood = flooded.then(|| scope.spawn(|| flood(ground, core, &over).map_err(|error| error.to_string())));
-        let calls = ground.sender.run(call_until);
+    let (ready, wait) = mpsc::channel();
+    let (calls, rate) = std::thread::scope(|scope| {
+        let flood = flooded.then(|| {
+            let over = &over;
+            scope.spawn(move || flood(ground, core, over, &ready).map_err(|error| error.to_string()))
+        });
+        if flooded && wait.recv().is_err() {
+            over.store(true, Ordering::Relaxed);
+        }
+        let (before, begun) = (ground.arrived(), Instant::now());
+        let calls = ground.sender.run(|| call_until(core));
+        let (after, seconds) = (ground.arrived(), begun.elapsed().as_secs_f64());
         over.store(true, Ordering::Relaxed);
         match flood.map(|flood| flood.join()) {
-            None | Some(Ok(Ok(()))) => calls,
-            Some(Ok(Err(error))) => Err(io::Error::other(error)),
-            Some(Err(_)) => Err(io::Error::other("the flood did not end")),
+            None | Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => return Err(io::Error::other(error)),
+            Some(Err(_)) => return Err(io::Error::other("the flood did not end")),
         }
+        Ok((calls?, (after?.frames - before?.frames) as f64 / seconds))
     })?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let rate = (ground.arrived()?.frames - before.frames) as f64 / seconds;
-    Ok(json!({ "seconds": seconds, "frames_a_second": rate as u64, "calls_us": times, "failed": failed }))
+    let (times, failed) = calls;
+    Ok(json!({ "frames_a_second": rate as u64, "calls_us": times, "failed": failed }))
 }
 
-fn flood(ground: &Ground, core: usize, over: &AtomicBool) -> Result<(), Box<dyn Error>> {
+/// What comes in has a core and a queue of its own, and no program of the machine delays
+/// it, as none delays a card.
+fn flood(ground: &Ground, core: usize, over: &AtomicBool, ready: &mpsc::Sender<()>) -> Result<(), Box<dyn Error>> {
     super::Meter::on(core)?;
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    if !Command::new("chrt").args(["--fifo", "--pid", "1", &thread]).status()?.success() {
+        return Err("chrt failed".into());
+    }
     ground.sender.join()?;
     let mut generator = Generator::load()?;
     generator.aim(ground.link(), super::LISTED)?;
+    ready.send(())?;
     let begun = Instant::now();
     let mut slices = 0;
     while !over.load(Ordering::Relaxed) {
-        // What is late is caught up with, so that the rate is kept on a busy machine.
-        let due = (begun.elapsed().as_nanos() / SLICE.1.as_nanos()) as u32;
-        if slices < due {
-            generator.send(Path::Driver, SLICE.0)?;
-            slices += 1;
-        } else {
-            std::thread::sleep(SLICE.1 * (slices + 1) - begun.elapsed().min(SLICE.1 * (slices + 1)));
+        let due = SLICE.1 * slices;
+        match due.checked_sub(begun.elapsed()) {
+            Some(early) => std::thread::sleep(early),
+            // What is late is caught up with, so that the rate is kept on a busy machine.
+            None => {
+                generator.send(Path::Driver, SLICE.0)?;
+                slices += 1;
+            }
         }
     }
     Ok(())
 }
 
 /// Microseconds of each call that came back, and how many did not.
-fn call_until() -> io::Result<(Vec<u64>, u32)> {
+fn call_until(flooded: usize) -> io::Result<(Vec<u64>, u32)> {
+    others(flooded)?;
     let (mut times, mut failed) = (Vec::new(), 0);
     let begun = Instant::now();
     while begun.elapsed() < LASTS {
@@ -103,6 +121,17 @@ fn call() -> io::Result<()> {
     stream.write_all(b"call")?;
     let mut answer = [0; 4];
     stream.read_exact(&mut answer)
+}
+
+/// Binds the calling thread to the cores that the flood does not come in by, when there are others.
+fn others(flooded: usize) -> io::Result<()> {
+    let mut cores = rustix::thread::CpuSet::new();
+    for core in 0..std::thread::available_parallelism()?.get() {
+        if core != flooded || flooded == 0 {
+            cores.set(core);
+        }
+    }
+    Ok(rustix::thread::sched_setaffinity(None, &cores)?)
 }
 
 fn answer(listener: &TcpListener) {

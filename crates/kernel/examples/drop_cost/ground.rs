@@ -39,6 +39,10 @@ impl Ground {
         // Without a program or this, a veth makes socket buffers at the sender and takes no frames of a driver.
         let ground = Self { sender, defender };
         ground.tell("ethtool", &["-K", LINK, "gro", "on"], "")?;
+        // A queue for each core, as a card has: frames of the driver take that of the core they are made on, and what
+        // the client sends takes the first.
+        let cores = std::thread::available_parallelism()?.to_string();
+        ground.tell("ethtool", &["-L", LINK, "rx", &cores], "")?;
         Ok(ground)
     }
 

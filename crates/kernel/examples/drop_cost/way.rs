@@ -66,7 +66,8 @@ pub fn xdp(ground: &Ground, limited: Limited) -> Result<Way, Box<dyn Error>> {
         xdp.block(std::net::IpAddr::from(address).into(), None, RuleId(0))?;
     }
     if limited == Limited::Yes {
-        let rate = Some(Rate { per_second: 1000, burst: 1000 });
+        // Far above what the client of the flood bench sends, which is limited like all others.
+        let rate = Some(Rate { per_second: 20_000, burst: 20_000 });
         xdp.limit(Limits { packets: rate, syns: rate, datagrams: rate, events: rate })?;
     }
     let mode = ground.defender.run(|| xdp.attach(LINK).map_err(io::Error::other))?;
