@@ -2,7 +2,7 @@
 """CPU time of one whole transaction under the Core Rule Set at paranoia level 1, beside the peers, in one run.
 
 usage: cargo xtask bench waf [--corpus DIR] [--requests DIR] [--rounds N] [--runs N] [--seconds S] [--peer-seconds S]
-                             [--only TEXT] [--driver PATH] [--no-peers] [--quick]
+                             [--only TEXT] [--driver PATH] [--results PATH] [--no-peers] [--quick]
 
 Each request of the folder is varied a thousand times (`bench/variants.py`); every engine judges variants of it, phases 1
 to 5 with a small JSON response, blocking, on one pinned core, and tells the thread CPU time of each transaction. Engines
@@ -76,12 +76,13 @@ def main():
     words.add_argument("--peer-seconds", type=float, default=4.0, help="CPU seconds of a peer on a request, about")
     words.add_argument("--seconds", type=float, default=600.0, help="likewise of Ringwall, before it has all its runs")
     words.add_argument("--only", default="")
+    words.add_argument("--results", help="where the raw samples go, also those of a part or of a quick run")
     words.add_argument("--driver", help="Ringwall's driver, already built")
     words.add_argument("--no-peers", action="store_true")
-    words.add_argument("--quick", action="store_true", help="100 variants, 500 runs, one round; nothing is kept")
+    words.add_argument("--quick", action="store_true", help="100 variants, 500 runs, one round")
     words = words.parse_args()
     if words.quick:
-        words.rounds, words.runs, words.peer_seconds = 1, 500, 1.0
+        words.rounds, words.runs, words.seconds, words.peer_seconds = 1, 500, 1.0, 0.3
     requests = words.requests or os.path.join(words.corpus, "../bench/waf")
     rules = os.path.join(words.corpus, "crs")
     files = [path for path in sorted(glob.glob(os.path.join(requests, "*.http"))) if words.only in path]
@@ -95,11 +96,12 @@ def main():
         loads = {engine.name: engine.loaded for engine in engines}
         for engine in engines:
             engine.end()
-    result = {"command": "cargo xtask bench waf", "rules": "OWASP CRS 4.28.0, paranoia level 1, blocking", "absent": absent,
+    result = {"command": "cargo xtask bench waf" + (" --quick" if words.quick else ""), "rules": "OWASP CRS 4.28.0, paranoia level 1, blocking", "absent": absent,
               "rounds": words.rounds, "loads": loads, "figures": figures, "requests": rows}
     held = report(result)
-    if not words.only and not words.quick:
-        with open(os.path.join(HERE, "results", "waf.json"), "w") as file:
+    whole = None if words.only or words.quick else os.path.join(HERE, "results", "waf.json")
+    if words.results or whole:
+        with open(words.results or whole, "w") as file:
             file.write(json.dumps(result) + "\n")
     sys.exit(0 if held and (words.no_peers or not absent) else 1)
 
@@ -163,7 +165,8 @@ def row(engines, path, folder, words):
     wanted, kept, left_out = 100 if words.quick else 1000, [], 0
     # A variant may by chance hold what a rule looks for; then it is no variant of this request.
     for part in range(4):
-        made = list(variants(raw, wanted, f"{name}/{part}"))
+        lacking = min(wanted, (wanted - len(kept)) * 3 // 2 + 1)
+        made = list(variants(raw, lacking, f"{name}/{part}"))
         write(every, made)
         checked = ours.ask("check", every)
         if checked["differ"]:
@@ -180,13 +183,13 @@ def row(engines, path, folder, words):
              "left_out": left_out, "without_prefilter": checked["without_prefilter"], "engines": {}}
     for engine in engines:
         # Warm: caches of automata fill with the first transactions of a kind.
-        warm = engine.ask("run", every, 0, 200 if engine is ours else 3)
+        warm = engine.ask("run", every, 0, 200 if engine is ours and body < 1 << 16 else 20 if engine is ours else 1)
         found["engines"][engine.name] = {"ns": [], "wrong": 0, "each": statistics.median(warm["ns"])}
     for turn in range(words.rounds):
         for engine in engines:
             mine = found["engines"][engine.name]
             most, seconds = (words.runs, words.seconds) if engine is ours else (len(kept), words.peer_seconds)
-            count = max(3, min(most, int(seconds * 1e9 / mine["each"])) // words.rounds + 1)
+            count = max(2 if words.quick else 3, min(most, int(seconds * 1e9 / mine["each"])) // words.rounds)
             told = engine.ask("run", every, turn * count % len(kept), count)
             mine["ns"] += told["ns"]
             mine["wrong"] += sum(verdict != refused for verdict in told["verdicts"])
