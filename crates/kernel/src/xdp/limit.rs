@@ -20,7 +20,8 @@ impl Rate {
         const NEVER: u64 = 1 << 40;
         let Some(Self { per_second, burst }) = rate else { return [0, 0] };
         let interval = if per_second == 0 { NEVER } else { (SECOND / u64::from(per_second)).max(1) };
-        [interval, interval * u64::from(burst.max(1) - 1)]
+        // A schedule that never comes to its end must still be added to the clock.
+        [interval, interval.saturating_mul(u64::from(burst.max(1) - 1)).min(u64::MAX / 4)]
     }
 }
 
