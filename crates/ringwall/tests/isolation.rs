@@ -36,7 +36,7 @@ fn the_tour_under_the_mesh_holds() {
     let all: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let failed: Vec<_> = all.iter().filter(|one| one["held"] != true).collect();
     assert!(failed.is_empty(), "{failed:#?}\n{err}");
-    assert!(all.len() >= 6 && output.status.success(), "{out}\n{err}");
+    assert!(all.len() >= 10 && output.status.success(), "{out}\n{err}");
     let wire: Vec<_> = all.iter().filter(|one| one["saw"].as_str().unwrap().contains("canary")).collect();
     assert_eq!(wire.len(), 2, "the capture, and its control");
 }

@@ -3,8 +3,8 @@
 //! The attacker of these scenarios owns a workload's processes and even the mark by which interception lets the data
 //! plane's own packets pass, which no program of a workload can set: what stops him here is the packet filter alone.
 
-use super::{Report, Scenario, Wants};
-use crate::demo::client::{Answer, Wire};
+use super::{Report, Run, Scenario, Wants};
+use crate::demo::client::{Answer, Wire, once};
 use crate::demo::stage::{Stage, request};
 use crate::platform::isolation::Isolation;
 use ringwall_kernel::link::capture::Capture;
@@ -20,9 +20,14 @@ const BFF: &str = "application/bff-service";
 const AGENT: &str = "application/llm-agent-service";
 const AGENT_NAME: &str = "llm-agent-service";
 const DATABASE: &str = "data/postgresql";
+const CACHE: &str = "data/redis";
 const PROMETHEUS: &str = "observability/prometheus";
 /// Somebody in the world (RFC 5737).
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+/// Packets of the flood.
+const FLOOD: usize = 20_000;
+/// Calls that go on meanwhile.
+const CALLS: usize = 40;
 /// How long a packet that is dropped is waited for.
 const PATIENCE: Duration = Duration::from_millis(700);
 
@@ -33,7 +38,19 @@ pub const LIST: &[Scenario] = &[
         wants: Wants::Shared,
         run: |stage| Box::pin(unmodified(stage)),
     },
+    Scenario {
+        name: "database port from a workload that may not",
+        wants: Wants::Shared,
+        run: |stage| refused(stage, NOTIFICATION, DATABASE, 5432),
+    },
+    Scenario {
+        name: "a port of another zone",
+        wants: Wants::Shared,
+        run: |stage| refused(stage, PROMETHEUS, CACHE, 6379),
+    },
+    Scenario { name: "out past the egress gateway", wants: Wants::Shared, run: |stage| Box::pin(outward(stage)) },
     Scenario { name: "another workload's source address", wants: Wants::Shared, run: |stage| Box::pin(spoofed(stage)) },
+    Scenario { name: "flood while calls go on", wants: Wants::Shared, run: |stage| Box::pin(flood(stage)) },
     Scenario { name: "blocked address", wants: Wants::Shared, run: |stage| Box::pin(blocked(stage)) },
     Scenario { name: "a call on the wire", wants: Wants::Shared, run: |stage| Box::pin(canary(stage, Seen::Nothing)) },
     Scenario {
@@ -94,6 +111,19 @@ async fn dropped(stage: &Stage, from: IpAddr, to: SocketAddr, sent: io::Result<(
 
 fn broken(error: &io::Error) -> Report {
     Report { saw: error.to_string(), wanted: "a node".into(), ..Report::default() }
+}
+
+fn refused<'a>(stage: &'a Stage, from: &'static str, to: &'static str, port: u16) -> Run<'a> {
+    Box::pin(async move {
+        match (address(stage, from), address(stage, to)) {
+            (Ok(source), Ok(destination)) => {
+                let to = SocketAddr::new(destination, port);
+                let sent = reach(stage, from, to).await.map(drop);
+                dropped(stage, source, to, sent, "NetworkPolicy/").await
+            }
+            (Err(error), _) | (_, Err(error)) => broken(&error),
+        }
+    })
 }
 
 async fn allowed(stage: &Stage) -> Report {
@@ -165,6 +195,18 @@ async fn unmodified(stage: &Stage) -> Report {
     }
 }
 
+async fn outward(stage: &Stage) -> Report {
+    let made = isolation(stage).and_then(|it| it.node().add_outside(STRANGER).or_else(already));
+    match (made, address(stage, AGENT)) {
+        (Ok(()), Ok(source)) => {
+            let to = SocketAddr::new(STRANGER, 443);
+            let sent = reach(stage, AGENT, to).await.map(drop);
+            dropped(stage, source, to, sent, "NetworkPolicy/").await
+        }
+        (Err(error), _) | (_, Err(error)) => broken(&error),
+    }
+}
+
 fn already(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
 }
@@ -182,6 +224,35 @@ async fn spoofed(stage: &Stage) -> Report {
         Ok((from, to)) => dropped(stage, from, to, Err(io::ErrorKind::TimedOut.into()), "").await,
         Err(error) => broken(&error),
     }
+}
+
+async fn flood(stage: &Stage) -> Report {
+    let begin = || -> io::Result<_> {
+        let to = SocketAddr::new(address(stage, BFF)?, 8080);
+        let node = isolation(stage)?.node();
+        node.add_outside(STRANGER).or_else(already)?;
+        let socket = node.outside.run(|| socket::datagrams(SocketAddr::new(STRANGER, 0)))?;
+        socket.connect(to)?;
+        Ok((socket, to))
+    };
+    let (socket, to) = match begin() {
+        Ok(begun) => begun,
+        Err(error) => return broken(&error),
+    };
+    let sender = std::thread::spawn(move || {
+        // A full queue is no news: what counts is what was sent.
+        (0..FLOOD).filter(|_| socket.send(&[0x5a; 64]).is_ok()).count()
+    });
+    let (way, call) = (stage.edge(), stage.good("GET", "/api/v1/orders", &[], b""));
+    let mut well = 0;
+    for _ in 0..CALLS {
+        well += usize::from(once(&way, &call).await.status == 200);
+    }
+    let sent = sender.join().unwrap_or(0);
+    let mut report = dropped(stage, STRANGER, to, Err(io::ErrorKind::TimedOut.into()), "NetworkPolicy/").await;
+    report.held &= well == CALLS && sent > FLOOD / 2;
+    report.saw = format!("{sent} packets dropped, {well} of {CALLS} calls answered meanwhile");
+    report
 }
 
 async fn blocked(stage: &Stage) -> Report {
