@@ -43,8 +43,11 @@ fn measure(ruleset: &Ruleset) {
     let mut firewall = Firewall::open(Settings::default()).expect("netlink");
     let mut apply = |what: &str, ruleset: &Ruleset| {
         let (applied, took) = timed(|| firewall.apply(ruleset, &book).expect("a ruleset"));
-        let Applied { transactions, bytes, elements, read_back } = applied;
-        println!("{what} {took}: {transactions} transactions, {bytes} bytes, {elements} elements, {read_back:?}");
+        let Applied { transactions, bytes, elements, in_force, read_back } = applied;
+        let in_force = in_force.as_secs_f64() * 1000.0;
+        println!(
+            "{what} {took}, in force after {in_force:.1} ms: {transactions} transactions, {bytes} bytes, {elements} elements, {read_back:?}"
+        );
     };
     apply("first        ", ruleset);
     let mut changed = ruleset.clone();

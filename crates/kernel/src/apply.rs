@@ -4,7 +4,7 @@
 //! Never: a flush, a moment without rules, a table that ends with this process. What a process that was killed left in
 //! force is taken over as it is; only what differs changes. Start reading at [`Firewall::apply`].
 
-use crate::blocklist::{self, Block, Blocker, Ledger, Lists};
+use crate::blocklist::{self, Block, Blocker, Ledger, Lists, Screen};
 use crate::netlink::Error;
 use crate::nft::batch::Batch;
 use crate::nft::difference::{Difference, between};
@@ -13,9 +13,11 @@ use crate::nft::layout::{LayoutError, Plan, Settings};
 use crate::nft::table::{Elements, Table};
 use crate::nft::watch::Watch;
 use crate::nft::{Generation, NftBackend, Nftables, OTHER_GENERATION, read};
+use ipnet::IpNet;
 use ringwall_model::RuleBook;
 use ringwall_packet::ruleset::Ruleset;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Why a ruleset was not applied. The old one is in force as it was.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,8 @@ pub struct Applied {
     pub bytes: usize,
     /// Elements that came or went.
     pub elements: usize,
+    /// From the beginning until the kernel had said yes; what is longer is the reading back.
+    pub in_force: Duration,
     /// What reading it back said.
     pub read_back: ReadBack,
 }
@@ -69,11 +73,12 @@ pub struct Firewall<B = Nftables> {
     backend: B,
     settings: Settings,
     lists: Lists,
+    screen: Screen,
     ledger: Ledger,
     /// What is in force as far as we know, and how many generations were then not ours.
-    known: Option<(Table, u32)>,
+    known: Option<(Arc<Table>, u32)>,
     /// What should be in force.
-    wanted: Option<Table>,
+    wanted: Option<Arc<Table>>,
 }
 
 impl Firewall<Nftables> {
@@ -86,9 +91,10 @@ impl Firewall<Nftables> {
         let ledger = Ledger::default();
         let now = Instant::now();
         for block in blocklist::in_force(&mut nftables)? {
-            ledger.enter(block.address, block.remaining.and_then(|lasts| now.checked_add(lasts)));
+            ledger.enter(block.network, block.remaining.and_then(|lasts| now.checked_add(lasts)));
         }
-        Ok(Self { ledger, ..Self::with(nftables, settings) })
+        let screen = Screen::of(&nftables.table(&|_| false)?);
+        Ok(Self { ledger, screen, ..Self::with(nftables, settings) })
     }
 
     /// What blocks single addresses, over a socket of its own.
@@ -111,8 +117,8 @@ impl Firewall<Nftables> {
 impl<B: NftBackend> Firewall<B> {
     /// With another way to the kernel.
     pub fn with(backend: B, settings: Settings) -> Self {
-        let (lists, ledger) = (Lists::default(), Ledger::default());
-        Self { backend, settings, lists, ledger, known: None, wanted: None }
+        let (lists, screen, ledger) = (Lists::default(), Screen::default(), Ledger::default());
+        Self { backend, settings, lists, screen, ledger, known: None, wanted: None }
     }
 
     /// The way to the kernel.
@@ -125,8 +131,8 @@ impl<B: NftBackend> Firewall<B> {
     /// # Errors
     /// With the message that was refused; the old ruleset is in force then.
     pub fn apply(&mut self, ruleset: &Ruleset, book: &RuleBook) -> Result<Applied, ApplyError> {
-        let (lists, settings) = (self.lists.clone(), self.settings);
-        let plan = Plan { ruleset, book, lists: &lists, settings };
+        let (lists, screen, settings) = (self.lists.clone(), self.screen.clone(), self.settings);
+        let plan = Plan { ruleset, book, lists: &lists, screen: &screen, settings };
         self.reach(|is| Ok(plan.lay_out(is)?))
     }
 
@@ -135,19 +141,58 @@ impl<B: NftBackend> Firewall<B> {
     /// # Errors
     /// As for [`Self::apply`]; the old lists are in force then.
     pub fn set_lists(&mut self, lists: Lists) -> Result<Applied, ApplyError> {
-        let before = std::mem::replace(&mut self.lists, lists.clone());
-        let Some(wanted) = self.wanted.clone() else {
-            return Ok(Applied { transactions: 0, bytes: 0, elements: 0, read_back: ReadBack::Equal });
-        };
-        let reached = self.reach(|_| {
-            let mut table = wanted.clone();
-            lists.lay_out(&mut table);
-            Ok(table)
-        });
+        let before = std::mem::replace(&mut self.lists, lists);
+        let reached = self.reach_lists();
         if reached.is_err() {
             self.lists = before;
         }
         reached
+    }
+
+    /// Asks the lists already at these links of the machine; none: only at the usual place. A link that is not there is
+    /// waited for (Linux 6.16), or refused.
+    ///
+    /// # Errors
+    /// As for [`Self::apply`]; the old links are in force then.
+    pub fn set_links(&mut self, links: &[&str]) -> Result<Applied, ApplyError> {
+        let before = self.screen.clone();
+        self.screen.set_links(links);
+        let reached = self.reach_lists();
+        if reached.is_err() {
+            self.screen = before;
+        }
+        reached
+    }
+
+    /// Makes place for a network that is to be blocked; from then on another one of its length has it.
+    ///
+    /// # Errors
+    /// As for [`Self::apply`]; there is no place then.
+    pub fn make_place(&mut self, network: &IpNet) -> Result<(), ApplyError> {
+        let before = self.screen.clone();
+        if self.screen.make_place(network) {
+            self.reach_lists().inspect_err(|_| self.screen = before)?;
+        }
+        Ok(())
+    }
+
+    /// Lays the lists out anew. Before the first ruleset they wait for it.
+    fn reach_lists(&mut self) -> Result<Applied, ApplyError> {
+        let Some(wanted) = self.wanted.clone() else {
+            return Ok(Applied {
+                transactions: 0,
+                bytes: 0,
+                elements: 0,
+                in_force: Duration::ZERO,
+                read_back: ReadBack::Equal,
+            });
+        };
+        let (lists, screen, settings) = (self.lists.clone(), self.screen.clone(), self.settings);
+        self.reach(|_| {
+            let mut table = Table::clone(&wanted);
+            lists.lay_out(&screen, settings, &mut table);
+            Ok(table)
+        })
     }
 
     /// Looks at all that is in force, and puts back what somebody changed. What was found changed comes back.
@@ -160,7 +205,7 @@ impl<B: NftBackend> Firewall<B> {
         let mut found = Vec::new();
         self.reach(|is| {
             found = differing(&wanted, is);
-            Ok(wanted.clone())
+            Ok(Table::clone(&wanted))
         })?;
         Ok(found)
     }
@@ -177,17 +222,20 @@ impl<B: NftBackend> Firewall<B> {
 
     /// From what is in force to what `wanted` makes of it.
     fn reach(&mut self, mut wanted: impl FnMut(&Table) -> Result<Table, ApplyError>) -> Result<Applied, ApplyError> {
+        let begun = Instant::now();
         for _ in 0..16 {
             let (is, generation) = self.in_force()?;
-            let table = wanted(&is)?;
+            let table = Arc::new(wanted(&is)?);
             let mut difference = between(&is, &table);
-            self.bring_blocks(&is, &mut difference);
-            match self.commit(&difference, generation) {
+            self.bring_blocks(&table, &mut difference);
+            let (elements, touched) = (difference.elements, std::mem::take(&mut difference.touched));
+            match self.commit(difference, generation) {
                 Ok((transactions, bytes)) => {
-                    let read_back = self.compare(&table, &difference)?;
+                    let in_force = begun.elapsed();
+                    let read_back = self.compare(&table, &touched)?;
                     self.known = (read_back == ReadBack::Equal).then(|| (table.clone(), generation));
                     self.wanted = Some(table);
-                    return Ok(Applied { transactions, bytes, elements: difference.elements, read_back });
+                    return Ok(Applied { transactions, bytes, elements, in_force, read_back });
                 }
                 Err(ApplyError::Kernel(error)) if error.is_refusal(OTHER_GENERATION) => {}
                 Err(error) => return Err(error),
@@ -197,44 +245,48 @@ impl<B: NftBackend> Firewall<B> {
     }
 
     /// What is in force, and how many generations are not ours: known, when there is no such one more, or else read.
-    fn in_force(&mut self) -> Result<(Table, u32), Error> {
+    fn in_force(&mut self) -> Result<(Arc<Table>, u32), Error> {
         let generation = self.backend.generation()?.wrapping_sub(self.backend.taken());
         let known = self.known.take().filter(|(_, then)| *then == generation);
         let table = match known {
             Some((table, _)) => table,
-            None => self.backend.table(&|_| true)?,
+            None => Arc::new(self.backend.table(&|_| true)?),
         };
         Ok((table, generation))
     }
 
     /// A set of blocks that is made anew gets those that have not ended.
-    fn bring_blocks(&self, is: &Table, difference: &mut Difference) {
-        if !is.sets.contains_key("rw_block4") || !is.sets.contains_key("rw_block6") {
-            let blocks: Vec<Block> = self.ledger.remaining();
+    fn bring_blocks(&self, table: &Table, difference: &mut Difference) {
+        let made: std::collections::BTreeSet<&str> = difference.touched.iter().map(AsRef::as_ref).collect();
+        if made.iter().any(|name| name.starts_with("rw_block")) {
+            let is_made = |set: &str| made.contains(set) && table.sets.contains_key(set);
+            let blocks = self.ledger.remaining().into_iter();
+            let blocks: Vec<Block> = blocks.filter(|block| is_made(&blocklist::set_of(&block.network))).collect();
             blocklist::add(&mut difference.switch, &blocks);
         }
     }
 
     /// In one transaction, where it fits in one message; else in several of which only one is seen by packets.
-    fn commit(&mut self, difference: &Difference, generation: u32) -> Result<(usize, usize), ApplyError> {
+    fn commit(&mut self, difference: Difference, generation: u32) -> Result<(usize, usize), ApplyError> {
         let generation = Generation::This(generation.wrapping_add(self.backend.taken()));
-        let (longest, switch) = (self.backend.longest(), difference.switch.bytes());
-        let mut whole = difference.prepare.clone();
-        whole.append(difference.switch.clone());
-        whole.append(difference.clean.clone());
-        if whole.is_empty() {
+        if difference.is_empty() {
             return Ok((0, 0));
         }
-        if whole.bytes() <= longest {
+        let Difference { prepare, switch: batch, clean, .. } = difference;
+        let (longest, switch) = (self.backend.longest(), batch.bytes());
+        if prepare.bytes() + switch + clean.bytes() <= longest {
+            let mut whole = prepare;
+            whole.append(batch);
+            whole.append(clean);
             self.backend.commit(&whole, generation)?;
             return Ok((1, whole.bytes()));
         }
         if switch > longest {
             return Err(ApplyError::TooLarge { bytes: switch, longest });
         }
-        let mut pieces = difference.prepare.clone().cut(longest);
-        pieces.push(difference.switch.clone());
-        pieces.extend(difference.clean.clone().cut(longest));
+        let mut pieces = prepare.cut(longest);
+        pieces.push(batch);
+        pieces.extend(clean.cut(longest));
         let pieces: Vec<Batch> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         for (number, piece) in pieces.iter().enumerate() {
             self.backend.commit(piece, if number == 0 { generation } else { Generation::Any })?;
@@ -243,11 +295,11 @@ impl<B: NftBackend> Firewall<B> {
     }
 
     /// Reads back what was touched.
-    fn compare(&mut self, wanted: &Table, difference: &Difference) -> Result<ReadBack, Error> {
-        if difference.is_empty() {
+    fn compare(&mut self, wanted: &Table, touched: &[Box<str>]) -> Result<ReadBack, Error> {
+        if touched.is_empty() {
             return Ok(ReadBack::Equal);
         }
-        let touched: std::collections::BTreeSet<_> = difference.touched.iter().map(AsRef::as_ref).collect();
+        let touched: std::collections::BTreeSet<_> = touched.iter().map(AsRef::as_ref).collect();
         let is = self.backend.table(&|name| touched.contains(name))?;
         let mut differing = differing(wanted, &is);
         let known = |name: &str| {

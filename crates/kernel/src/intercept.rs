@@ -50,7 +50,7 @@ pub fn apply(reach: Reach) -> Result<(), Error> {
 }
 
 fn chains(reach: Reach) -> Vec<(&'static str, Chain)> {
-    let chain = |place, rules| Chain { hook: Some(Hook { place, priority: PRIORITY }), rules };
+    let chain = |place, rules| Chain { hook: Some(Hook { place, priority: PRIORITY, links: Vec::new() }), rules };
     let accept = || Expression::Verdict(Verdict::Accept);
     let names = |number| [protocol(number), port(53), redirect(NAMES)].concat();
     let mut output = vec![with(marked(), accept()), names(UDP), names(TCP)];

@@ -3,7 +3,7 @@
 use super::{Ground, LINK, LISTED, generator::BASE};
 use ringwall_kernel::apply::Firewall;
 use ringwall_kernel::blocklist::Lists;
-use ringwall_kernel::nft::layout::Settings;
+use ringwall_kernel::nft::layout::{Scope, Settings};
 use ringwall_kernel::xdp::{Mode, Sizes, Xdp};
 use ringwall_model::{RuleBook, RuleId};
 use ringwall_packet::ruleset::Ruleset;
@@ -28,7 +28,9 @@ pub const WAYS: &[(&str, Make)] = &[
     ("netdev ingress, list", |ground| table(ground, "netdev", "ingress device eth0 priority 0", LOOKUP)),
     ("inet ingress, list", |ground| table(ground, "inet", "ingress device eth0 priority 0", LOOKUP)),
     ("prerouting raw, list", |ground| table(ground, "inet", "prerouting priority -300", LOOKUP)),
-    ("ringwall nftables", ringwall),
+    ("ringwall nftables", |ground| ringwall(ground, Listed::Feed, &[LINK])),
+    ("ringwall nftables, blocked singly", |ground| ringwall(ground, Listed::Singly, &[LINK])),
+    ("ringwall nftables, no link named", |ground| ringwall(ground, Listed::Feed, &[])),
     ("ringwall XDP", |ground| xdp(ground, Limited::No)),
     ("ringwall XDP, limits on", |ground| xdp(ground, Limited::Yes)),
 ];
@@ -43,12 +45,31 @@ fn table(ground: &Ground, family: &str, hook: &str, rule: &str) -> Result<Way, B
     Ok(Way::Table)
 }
 
-fn ringwall(ground: &Ground) -> Result<Way, Box<dyn Error>> {
-    let feed: Vec<_> = listed().map(Into::into).map(|address: std::net::IpAddr| address.into()).collect();
+/// How the addresses came into the list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    /// All at once.
+    Feed,
+    /// One after the other, by `ringwall block`.
+    Singly,
+}
+
+/// As `ringwall up` does it for the links of a machine.
+fn ringwall(ground: &Ground, how: Listed, links: &[&str]) -> Result<Way, Box<dyn Error>> {
+    let all: Vec<_> = listed().map(Into::into).map(|address: std::net::IpAddr| address.into()).collect();
     ground.defender.run(|| {
-        let mut firewall = Firewall::open(Settings::default()).map_err(io::Error::other)?;
-        firewall.set_lists(Lists::of(&[], &feed)).map_err(io::Error::other)?;
-        firewall.apply(&Ruleset::default(), &RuleBook::default()).map_err(io::Error::other)
+        let mut firewall =
+            Firewall::open(Settings { scope: Scope::Lists, ..Settings::default() }).map_err(io::Error::other)?;
+        firewall.set_links(links).map_err(io::Error::other)?;
+        if how == Listed::Feed {
+            firewall.set_lists(Lists::of(&[], &all)).map_err(io::Error::other)?;
+        }
+        firewall.apply(&Ruleset::default(), &RuleBook::default()).map_err(io::Error::other)?;
+        if how == Listed::Singly {
+            let mut blocker = firewall.blocker().map_err(io::Error::other)?;
+            all.iter().try_for_each(|one| blocker.block(*one, None).map_err(io::Error::other))?;
+        }
+        Ok(())
     })?;
     Ok(Way::Own)
 }

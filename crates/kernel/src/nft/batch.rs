@@ -157,9 +157,11 @@ impl Batch {
             w.be32(6, VERDICT).be32(7, 4);
         }
         w.nested(9, |description| {
-            if kind.also == Also::Meters {
-                description.be32(1, METER_ELEMENTS);
-            }
+            match kind.also {
+                Also::Meters => description.be32(1, METER_ELEMENTS),
+                Also::Nothing if kind.room > 0 => description.be32(1, kind.room),
+                _ => description,
+            };
             if kind.key.len() > 1 {
                 description.nested(2, |parts| {
                     for part in kind.key {
@@ -212,9 +214,16 @@ impl Batch {
     /// A chain without its rules.
     pub fn chain(&mut self, name: &str, chain: &Chain) {
         let mut w = about(3, name);
-        if let Some(hook) = chain.hook {
+        if let Some(hook) = &chain.hook {
             w.nested(4, |inside| {
                 inside.be32(1, hook.place as u32).bytes(2, &hook.priority.to_be_bytes());
+                if !hook.links.is_empty() {
+                    inside.nested(4, |links| {
+                        hook.links.iter().for_each(|link| {
+                            links.text(1, link);
+                        });
+                    });
+                }
             });
             // What no rule speaks of is not ours to refuse.
             w.be32(5, 1).text(7, kind_of(chain));

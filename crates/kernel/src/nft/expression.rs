@@ -152,6 +152,8 @@ pub enum Expression {
     SetConnectionMark(Register),
     /// Counts packets and bytes.
     Counter,
+    /// Loads a number that each packet makes greater by one, beginning with 0, below a modulus.
+    Turn(Register, u32),
     /// Goes on only so often a second.
     Limit(Limit),
     /// Tells a group of nflog.
@@ -226,6 +228,7 @@ impl Expression {
             Self::Immediate(..) | Self::Verdict(_) => "immediate",
             Self::ConnectionState(_) | Self::ConnectionMark(_) | Self::SetConnectionMark(_) => "ct",
             Self::Counter => "counter",
+            Self::Turn(..) => "numgen",
             Self::Limit(_) => "limit",
             Self::Log(_) => "log",
             Self::Update { .. } => "dynset",
@@ -255,6 +258,7 @@ impl Expression {
             Self::ConnectionMark(to) => w.be32(1, to.0).be32(2, 3),
             Self::SetConnectionMark(from) => w.be32(4, from.0).be32(2, 3),
             Self::Counter | Self::Foreign(_) => w,
+            Self::Turn(to, modulus) => w.be32(1, to.0).be32(2, *modulus).be32(3, 0).be32(4, 0),
             Self::Limit(Limit { rate, burst, which }) => {
                 w.be64(1, *rate).be64(2, 1).be32(3, *burst).be32(4, 0).be32(5, u32::from(*which == Which::Over))
             }
@@ -313,6 +317,7 @@ impl Expression {
                 _ => return None,
             },
             "counter" => Self::Counter,
+            "numgen" if a.be32(3)? == 0 && a.be32(4).unwrap_or(0) == 0 => Self::Turn(Register::read(a, 1)?, a.be32(2)?),
             "limit" if a.be64(2)? == 1 && a.be32(4).unwrap_or(0) == 0 => {
                 let which = if a.be32(5).unwrap_or(0) == 1 { Which::Over } else { Which::Within };
                 Self::Limit(Limit { rate: a.be64(1)?, burst: a.be32(3)?, which })
@@ -370,6 +375,7 @@ mod tests {
             Expression::ConnectionMark(Register::FIRST),
             Expression::SetConnectionMark(Register::FIRST),
             Expression::Counter,
+            Expression::Turn(Register::FIRST, 16),
             Expression::Limit(limit),
             Expression::Log(Log { group: 5, prefix: "rw".into(), snaplen: 64 }),
             Expression::Update {

@@ -275,7 +275,7 @@ fn step_sets(step: &Step, family: Family, to: &mut dyn FnMut(char, Set)) {
             _ => port_key(family),
         };
         if !elements.is_empty() {
-            to(kind, set(SetKind { key, keys, also: Also::Nothing }, elements));
+            to(kind, set(SetKind { key, keys, also: Also::Nothing, room: 0 }, elements));
         }
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! prerouting raw (before connections are tracked)
 //!   rw_raw      loopback: accept · by family to rw_raw4, rw_raw6
-//!   rw_raw4     allowlist → rw_origin4 · blocked, feeds → rw_blocked · meter → rw_flood · rw_origin4
+//!   rw_raw4     rw_listed4 · meter → rw_flood · rw_origin4
+//!   rw_listed4  allowlist → rw_origin4 · blocked, feeds → rw_blocked; rules only over lists that hold something
 //!   rw_origin4  an endpoint's interface only with its addresses, its addresses only from its interface, else rw_spoofed
 //! forward, input, output
 //!   rw_forward  known connections: accept · by family to rw_judge4, rw_judge6
@@ -12,6 +13,11 @@
 //!               rw_changing · rw_arrive4
 //!   rw_arrive4  ingress map by destination · an endpoint that is not in it → rw_changing · accept
 //! ```
+//! ingress of chosen links (before the stack)
+//!   rw_early    allowlist: accept · blocked, feeds → rw_screened
+//! ```
+//! Where only the lists are enforced ([`Scope::Lists`]), there is nothing but `rw_early`, `rw_raw` and what they lead to.
+//!
 //! A chain for a group is named `rw_e4_<shape>_<slot>`; its sets begin with the same. A group keeps its slot as long as
 //! its endpoints are in it and only elements change, so one address more is one element more.
 
@@ -23,7 +29,7 @@ use super::rule::{
     known_connection, loopback, neighbour_discovery, told,
 };
 use super::table::{Also, Chain, Element, Elements, Family, Hook, Key, Keys, Name, Part, Place, Set, SetKind, Table};
-use crate::blocklist::Lists;
+use crate::blocklist::{Lists, Screen};
 use ringwall_model::RuleBook;
 use ringwall_packet::ruleset::{GroupId, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,8 +41,20 @@ use std::sync::Arc;
 pub struct Settings {
     /// How deny events are told.
     pub telling: Telling,
+    /// What is enforced.
+    pub scope: Scope,
     /// Packets a second, and at once, that one source may send before what is over is dropped; `None`: any number.
     pub flood: Option<(u64, u32)>,
+}
+
+/// What a table enforces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Rules between endpoints, and the lists: a node.
+    #[default]
+    Node,
+    /// The lists alone: a machine whose connections are none of ours.
+    Lists,
 }
 
 /// Why a ruleset cannot become a table.
@@ -63,6 +81,8 @@ pub struct Plan<'a> {
     pub book: &'a RuleBook,
     /// Lists of addresses.
     pub lists: &'a Lists,
+    /// Where they are asked, and for which networks there is place.
+    pub screen: &'a Screen,
     /// What was chosen.
     pub settings: Settings,
 }
@@ -74,10 +94,17 @@ impl Plan<'_> {
     /// When the ruleset contradicts itself; nothing is left out to make it fit.
     pub fn lay_out(&self, is: &Table) -> Result<Table, LayoutError> {
         let mut table = Table::default();
-        self.addresses(&mut table)?;
-        self.lists.lay_out(&mut table);
+        self.lists.lay_out(self.screen, self.settings, &mut table);
         for of in Family::ALL {
             self.raw(of, &mut table);
+        }
+        if self.settings.scope == Scope::Lists {
+            self.hooks(&mut table);
+            return Ok(table);
+        }
+        self.addresses(&mut table)?;
+        for of in Family::ALL {
+            origin(of, &mut table);
             judge(of, &mut table);
             for direction in Direction::ALL {
                 self.groups(direction, of, is, &mut table)?;
@@ -129,13 +156,7 @@ impl Plan<'_> {
     /// What is looked at before connections are tracked.
     fn raw(&self, of: Family, table: &mut Table) {
         let d = of.digit();
-        let origin = format!("rw_origin{d}");
-        let mut raw = vec![
-            address_in(&format!("rw_allow{d}"), Side::Source, of).goto(&origin),
-            address_in(&format!("rw_block{d}"), Side::Source, of).goto("rw_blocked"),
-            address_in(&format!("rw_feed{d}"), Side::Source, of).goto("rw_blocked"),
-            address_in(&format!("rw_feednet{d}"), Side::Source, of).goto("rw_blocked"),
-        ];
+        let mut raw = vec![jump(&format!("rw_listed{d}"))];
         if let Some((rate, burst)) = self.settings.flood {
             let set = format!("rw_meter{d}");
             let over = Expression::Limit(Limit { rate, burst, which: Which::Over });
@@ -145,33 +166,30 @@ impl Plan<'_> {
             let kind = SetKind { also: Also::Meters, ..plain(address_key(of), Keys::Single) };
             table.sets.insert(set.into(), Set { kind, elements: Elements::Living });
         }
-        raw.push(Rule::new().goto(&origin));
-        chain(table, &format!("rw_raw{d}"), None, raw);
-        let mut rules = vec![input_and_source_in(&format!("rw_source{d}"), of).accept()];
-        if of == Family::V6 {
-            // Neighbours find each other with link-local and unspecified sources, which no router forwards.
-            rules.push(icmp6_from_link_local().accept());
-            rules.push(icmp6_from([0; 16], [255; 16]).accept());
+        if self.settings.scope == Scope::Node {
+            raw.push(Rule::new().goto(&format!("rw_origin{d}")));
         }
-        rules.push(input_in("rw_interface").goto("rw_spoofed"));
-        rules.push(address_in(&format!("rw_homed{d}"), Side::Source, of).goto("rw_spoofed"));
-        chain(table, &origin, None, rules);
+        chain(table, &format!("rw_raw{d}"), None, raw);
     }
 
     fn hooks(&self, table: &mut Table) {
-        for (name, letter, words) in [
-            ("rw_blocked", 'b', "blocked address"),
-            ("rw_flood", 'f', "too many packets from one source"),
+        let node = [
             ("rw_spoofed", 's', "source address of another interface"),
             ("rw_unknown", 'u', "unknown local address"),
             ("rw_changing", 'c', "the rules were being changed"),
-        ] {
-            chain(table, name, None, told(self.settings.telling, &event_prefix(letter, words), Verdict::Drop));
+        ];
+        let lists = [("rw_flood", 'f', "too many packets from one source")];
+        let node = node.iter().filter(|_| self.settings.scope == Scope::Node);
+        for (name, letter, words) in lists.iter().chain(node) {
+            chain(table, name, None, told(self.settings.telling, &event_prefix(*letter, words), Verdict::Drop));
         }
         let by_family = |to: &str| Family::ALL.map(|of| family(of).goto(&format!("{to}{}", of.digit())));
-        let hook = |place, priority| Some(Hook { place, priority });
+        let hook = |place, priority| Some(Hook { place, priority, links: Vec::new() });
         let raw = [&[loopback(Meta::InputType).accept()][..], &by_family("rw_raw")].concat();
         chain(table, "rw_raw", hook(Place::Prerouting, RAW), raw);
+        if self.settings.scope == Scope::Lists {
+            return;
+        }
         let forward = [&[known_connection().accept()][..], &by_family("rw_judge")].concat();
         chain(table, "rw_forward", hook(Place::Forward, FILTER), forward);
         for (name, place, key) in
@@ -221,7 +239,7 @@ impl Plan<'_> {
             drawing.place(&slot, &around, table);
             elements.extend(addresses.iter().map(|address| element(address, &verdict)));
         }
-        let kind = SetKind { key: address_key(of), keys: Keys::Single, also: Also::Verdicts };
+        let kind = SetKind { key: address_key(of), keys: Keys::Single, also: Also::Verdicts, room: 0 };
         put(table, map, kind, elements);
         Ok(())
     }
@@ -230,9 +248,30 @@ impl Plan<'_> {
 /// How long a meter remembers a source that is silent, in milliseconds.
 const METER_LIFE: u64 = 60_000;
 /// Before connections are tracked (`NF_IP_PRI_RAW`).
-const RAW: i32 = -300;
+pub const RAW: i32 = -300;
 /// `NF_IP_PRI_FILTER`
 const FILTER: i32 = 0;
+
+/// A rule that goes on in another chain, and comes back.
+fn jump(to: &str) -> Rule {
+    vec![Expression::Verdict(Verdict::Jump(to.into()))]
+}
+
+/// An endpoint's interface only with its addresses, its addresses only from its interface.
+fn origin(of: Family, table: &mut Table) {
+    let d = of.digit();
+    let mut rules = vec![input_and_source_in(&format!("rw_source{d}"), of).accept()];
+    if of == Family::V6 {
+        // Neighbours find each other with link-local and unspecified sources, which no router forwards.
+        rules.push(icmp6_from_link_local().accept());
+        rules.push(icmp6_from([0; 16], [255; 16]).accept());
+    }
+    rules.push(input_in("rw_interface").goto("rw_spoofed"));
+    rules.push(address_in(&format!("rw_homed{d}"), Side::Source, of).goto("rw_spoofed"));
+    // Not back: an allowed source came here from inside the lists, and is not metered.
+    rules.push(Rule::new().accept());
+    chain(table, &format!("rw_origin{d}"), None, rules);
+}
 
 /// The judging of what is not known yet, for both ends.
 fn judge(of: Family, table: &mut Table) {
@@ -301,7 +340,7 @@ impl Slots<'_> {
 
 /// A kind of set without anything beside its keys.
 pub const fn plain(key: &'static [Part], keys: Keys) -> SetKind {
-    SetKind { key, keys, also: Also::Nothing }
+    SetKind { key, keys, also: Also::Nothing, room: 0 }
 }
 
 /// Puts a set into a table.
@@ -309,7 +348,8 @@ pub fn put(table: &mut Table, name: String, kind: SetKind, elements: Vec<Element
     table.sets.insert(name.into(), set(kind, elements));
 }
 
-fn chain(table: &mut Table, name: &str, hook: Option<Hook>, rules: Vec<Rule>) {
+/// Puts a chain into a table.
+pub fn chain(table: &mut Table, name: &str, hook: Option<Hook>, rules: Vec<Rule>) {
     table.chains.insert(Name::from(name), Chain { hook, rules });
 }
 

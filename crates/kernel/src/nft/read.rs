@@ -91,18 +91,20 @@ fn set_kind(read: &Attributes<'_>) -> SetKind {
     let flags = read.be32(3).unwrap_or_default();
     let (len, number) = (read.be32(5).unwrap_or_default(), read.be32(4).unwrap_or_default());
     let as_made = |key: &'static [Part]| {
-        let kind = SetKind { key, keys: Keys::Single, also: Also::Nothing };
+        let kind = SetKind { key, keys: Keys::Single, also: Also::Nothing, room: 0 };
         kind.key_len() == len && kind.key_type() == number
+    };
+    let also = match (flags & 0x8 != 0, flags & 0x10 != 0, flags & 0x20 != 0) {
+        (true, ..) => Also::Verdicts,
+        (_, true, true) => Also::Meters,
+        (_, true, _) => Also::Timeouts,
+        _ => Also::Nothing,
     };
     SetKind {
         key: KEYS.iter().copied().find(|key| as_made(key)).unwrap_or_default(),
         keys: if flags & 0x4 != 0 { Keys::Intervals } else { Keys::Single },
-        also: match (flags & 0x8 != 0, flags & 0x10 != 0, flags & 0x20 != 0) {
-            (true, ..) => Also::Verdicts,
-            (_, true, true) => Also::Meters,
-            (_, true, _) => Also::Timeouts,
-            _ => Also::Nothing,
-        },
+        room: if also == Also::Nothing { read.inside(9).be32(1).unwrap_or_default() } else { 0 },
+        also,
     }
 }
 
@@ -169,10 +171,18 @@ fn chains(socket: &mut Socket) -> Result<BTreeMap<Name, Chain>, Error> {
             let hook = read.inside(4);
             let place = hook.be32(1).and_then(Place::read);
             let priority = hook.be32(2).map(u32::cast_signed);
-            let hook = place.zip(priority).map(|(place, priority)| Hook { place, priority });
+            let mut links: Vec<Name> = hook.inside(4).filter_map(|(_, link)| read_text(link)).collect();
+            links.sort_unstable();
+            let hook = place.zip(priority).map(|(place, priority)| Hook { place, priority, links });
             chains.insert(name.into(), Chain { hook, rules: Vec::new() });
         }
     })
+}
+
+/// A text that is closed by a zero.
+fn read_text(bytes: &[u8]) -> Option<Name> {
+    let text = bytes.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(text).ok().map(Into::into)
 }
 
 fn rules(socket: &mut Socket, chain: &str) -> Result<Vec<Vec<super::expression::Expression>>, Error> {

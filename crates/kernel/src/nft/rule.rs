@@ -77,6 +77,21 @@ pub fn address_in(set: &str, side: Side, of: Family) -> Rule {
     vec![side.load(of, 0), Expression::Lookup(set.into(), Register::FIRST)]
 }
 
+/// Only packets whose source, cut to its first bits, a set holds.
+pub fn source_network_in(set: &str, bits: u8, of: Family) -> Rule {
+    let width = super::table::Part::address(of).width();
+    let ones = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+    let mask: Box<[u8]> = match of {
+        Family::V4 => u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0).to_be_bytes().into(),
+        Family::V6 => ones.to_be_bytes().into(),
+    };
+    vec![
+        Side::Source.load(of, 0),
+        Expression::Bitwise(Register::FIRST, mask, vec![0; width as usize].into()),
+        Expression::Lookup(set.into(), Register::FIRST),
+    ]
+}
+
 /// Only packets with an address that a set does not hold.
 pub fn address_not_in(set: &str, side: Side, of: Family) -> Rule {
     vec![side.load(of, 0), Expression::LookupNot(set.into(), Register::FIRST)]
@@ -151,6 +166,18 @@ impl Default for Telling {
 
 /// Bytes of a packet that are told: enough for the ports behind an IPv6 head.
 const SNAPLEN: u32 = 96;
+
+/// The same for the place where a flood comes in: only the first of so many packets asks whether it may be told, because
+/// the limit has a lock and asks the clock.
+pub fn seldom_told(telling: Telling, prefix: &str, verdict: Verdict) -> Vec<Rule> {
+    const ONE_OF: u32 = 16;
+    let mut rules = told(telling, prefix, verdict);
+    if let Some(tells) = rules.get_mut(1) {
+        let first = Expression::Compare(Register::FIRST, Comparison::Equal, 0_u32.to_ne_bytes().into());
+        tells.splice(0..0, [Expression::Turn(Register::FIRST, ONE_OF), first]);
+    }
+    rules
+}
 
 /// The rules of a chain that counts, tells, and ends with a verdict.
 pub fn told(telling: Telling, prefix: &str, verdict: Verdict) -> Vec<Rule> {

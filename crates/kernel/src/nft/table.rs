@@ -45,6 +45,9 @@ pub struct SetKind {
     pub keys: Keys,
     /// What else.
     pub also: Also,
+    /// The most elements, for a set without intervals or time-outs that never grows: its table is made once and is small.
+    /// 0: any number.
+    pub room: u32,
 }
 
 /// How keys are held.
@@ -300,12 +303,14 @@ pub struct Chain {
 }
 
 /// Where the kernel asks a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// When.
     pub place: Place,
     /// Before or after the others there: lower is earlier.
     pub priority: i32,
+    /// The links of [`Place::Ingress`], sorted; none for the others, which hear all links.
+    pub links: Vec<Name>,
 }
 
 /// The hooks of the family `inet`.
@@ -319,12 +324,14 @@ pub enum Place {
     Forward = 2,
     /// What this machine sends.
     Output = 3,
+    /// What comes in by some links, before the stack has looked at it.
+    Ingress = 5,
 }
 
 impl Place {
     /// By its number.
     pub fn read(number: u32) -> Option<Self> {
-        let all = [Self::Prerouting, Self::Input, Self::Forward, Self::Output];
+        let all = [Self::Prerouting, Self::Input, Self::Forward, Self::Output, Self::Ingress];
         all.into_iter().find(|place| *place as u32 == number)
     }
 }

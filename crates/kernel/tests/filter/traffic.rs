@@ -7,7 +7,8 @@ use ringwall_kernel::events::{Event, Fate, Listener, Part};
 use ringwall_kernel::link::Links;
 use ringwall_kernel::namespace::Namespace;
 use ringwall_kernel::netlink::Wait;
-use ringwall_kernel::nft::layout::Settings;
+use ringwall_kernel::nft::NftBackend;
+use ringwall_kernel::nft::layout::{Scope, Settings};
 use ringwall_model::{Reason, RuleBook};
 use ringwall_packet::ruleset::{Chain, Group, GroupId, Verdict};
 use std::net::{SocketAddr, UdpSocket};
@@ -124,6 +125,89 @@ pub fn a_blocked_address_is_dropped_before_all_else() {
     lab.firewall.set_lists(Lists::default()).unwrap();
     blocker.block(outside, Some(Duration::from_millis(200))).unwrap();
     assert!(comes(&lab), "it waits until the block has ended");
+}
+
+/// A node with one listening workload, and somebody outside who calls it.
+fn called_from_outside() -> (Lab, impl Fn(&Lab) -> bool, impl Fn(&Lab) -> bool, std::net::TcpListener) {
+    let mut lab = Lab::with(&["10.244.0.1"], Settings::default());
+    lab.node.add_outside(ip("203.0.113.9")).unwrap();
+    let server = listen(&lab.home("10.244.0.1"), ip("10.244.0.1"), 80);
+    lab.apply();
+    let to = "10.244.0.1:80".parse().unwrap();
+    let comes = move |lab: &Lab| connection(&lab.node.outside, to, Duration::from_secs(5)).is_ok();
+    let stays_out = move |lab: &Lab| connection(&lab.node.outside, to, Duration::from_millis(300)).is_err();
+    (lab, comes, stays_out, server)
+}
+
+pub fn blocked_networks_lie_over_each_other() {
+    let (mut lab, comes, stays_out, _server) = called_from_outside();
+    let mut blocker = within(&lab.node.router, || lab.firewall.blocker().unwrap());
+    let [wide, narrow, other]: [ipnet::IpNet; 3] =
+        ["203.0.0.0/16", "203.0.113.8/29", "2001:db8::/48"].map(|network| network.parse().unwrap());
+    assert!(blocker.block(wide, None).is_err(), "there is no place for it yet");
+    for network in [wide, narrow, other] {
+        lab.firewall.make_place(&network).unwrap();
+        blocker.block(network, Some(Duration::from_secs(3600))).unwrap();
+    }
+    assert!(stays_out(&lab));
+    let kept: Vec<_> = blocker.blocks().unwrap().into_iter().map(|block| block.network).collect();
+    assert_eq!(
+        kept,
+        [narrow, wide, other].into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    );
+    assert_eq!(blocker.unblock(wide).unwrap(), Unblocked::Gone);
+    assert!(stays_out(&lab), "the narrow one is still there");
+    // Who opens the filter anew finds the places, and an allowed network is never blocked.
+    lab.firewall = within(&lab.node.router, || ringwall_kernel::apply::Firewall::open(Settings::default()).unwrap());
+    lab.apply();
+    assert!(stays_out(&lab));
+    lab.firewall.set_lists(Lists::of(&["203.0.113.0/24".parse().unwrap()], &[])).unwrap();
+    assert!(comes(&lab));
+    lab.firewall.set_lists(Lists::default()).unwrap();
+    assert_eq!(blocker.unblock(narrow).unwrap(), Unblocked::Gone);
+    assert!(comes(&lab));
+}
+
+pub fn a_link_drops_what_is_blocked_before_the_stack() {
+    let (mut lab, comes, stays_out, _server) = called_from_outside();
+    let link = ringwall_kernel::namespace::node::OUTSIDE;
+    lab.firewall.set_links(&[link]).unwrap();
+    assert!(comes(&lab));
+    let mut listener = within(&lab.node.router, || Listener::open(Settings::default().telling.group).unwrap());
+    let mut blocker = within(&lab.node.router, || lab.firewall.blocker().unwrap());
+    blocker.block(ip("203.0.113.9"), None).unwrap();
+    assert!(stays_out(&lab));
+    assert!(counted(&lab, "b:blocked address, at its link") >= 1);
+    let told = events(&mut listener);
+    let told = told.iter().find(|event| event.part == Part::Blocklist).expect("the first of them is told");
+    assert_eq!((told.fate, told.source), (Fate::Dropped, ip("203.0.113.9")));
+    // A feed and an allowlist are asked there as well, and who has no rules but lists has them there.
+    blocker.unblock(ip("203.0.113.9")).unwrap();
+    lab.firewall.set_lists(Lists::of(&[], &["203.0.113.9/32".parse().unwrap()])).unwrap();
+    assert!(stays_out(&lab));
+    let everything = "0.0.0.0/0".parse().unwrap();
+    lab.firewall.set_lists(Lists::of(&[everything], &["203.0.113.9/32".parse().unwrap()])).unwrap();
+    assert!(comes(&lab));
+    lab.firewall.set_links(&[]).unwrap();
+    let names = within(&lab.node.router, || lab.firewall.backend().table(&|_| false).unwrap());
+    assert!(!names.chains.contains_key("rw_early"));
+}
+
+pub fn a_machine_may_have_the_lists_alone() {
+    let settings = Settings { scope: Scope::Lists, ..Settings::default() };
+    let mut lab = Lab::with(&["10.244.0.1", "10.244.0.2"], settings);
+    let _server = listen(&lab.home("10.244.0.1"), ip("10.244.0.1"), 80);
+    lab.ruleset = Default::default();
+    lab.apply();
+    lab.reaches("10.244.0.2", "10.244.0.1", 80);
+    let mut blocker = within(&lab.node.router, || lab.firewall.blocker().unwrap());
+    blocker.block(ip("10.244.0.2"), None).unwrap();
+    lab.does_not_reach("10.244.0.2", "10.244.0.1", 80);
+    // Connections are none of its business, not even by looking.
+    let table = within(&lab.node.router, || lab.firewall.backend().table(&|_| false).unwrap());
+    let hooked: Vec<_> =
+        table.chains.iter().filter(|(_, chain)| chain.hook.is_some()).map(|(name, _)| &**name).collect();
+    assert_eq!(hooked, ["rw_raw"]);
 }
 
 fn events(listener: &mut Listener) -> Vec<Event> {
