@@ -7,11 +7,13 @@ The work is done by examples of the rooms `kernel` and `packet` in network names
 root, nft and ethtool. CPU time counts, the making of the frames included, and ways take turns in each round, so that
 ratios hold on a busy machine. Raw samples go to `bench/results/packet.json`.
 """
-import json, os, platform, statistics, subprocess, sys
+import json, os, platform, re, socket, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 BARE, OWN, XDP, LIMITED = "netdev drop, no list", "ringwall nftables", "ringwall XDP", "ringwall XDP, limits on"
+SINGLY = "ringwall nftables, blocked singly"
+BLOCKS = 300
 # Other examples of this bench, which print their own table; one that is not there is said and not counted.
 OTHERS = [("ringwall-kernel", "apply_cost"), ("ringwall-packet", "compile_cost")]
 DEADLINE = 240
@@ -24,6 +26,8 @@ def main():
     held += lists(result["lists"])
     if result["flood"]:
         held += flood(result["flood"])
+    result["binary"] = binary()
+    held += commands(result["binary"])
     result["others"] = {}
     for package, name in OTHERS:
         print(f"\n{name}")
@@ -32,6 +36,7 @@ def main():
             print(result["others"][name].rstrip())
         else:
             print(f"not run: there is no example {name}")
+    held += apply(result["others"].get("apply_cost", ""))
     result = {"command": "cargo xtask bench packet", "kernel": platform.release(), "versions": versions(),
               "load": os.getloadavg(), **result}
     with open(os.path.join(HERE, "results", "packet.json"), "w") as file:
@@ -64,6 +69,7 @@ def drops(samples, listed):
             print(f"  {way:28}{low[way]:7.0f}{statistics.median(all):7.0f}   {low[way] / low[BARE]:5.2f} × bare drop")
         target = path == "driver"
         held += ratio("nftables to a bare netdev drop", low[OWN] / low[BARE], 1.6, target)
+        held += ratio("the same for single blocks", low[SINGLY] / low[BARE], 1.6, target)
         held += ratio("XDP to nftables", low[XDP] / low[OWN], 0.5, target)
         print()
     return held
@@ -79,6 +85,58 @@ def lists(costs):
         if way == OWN:
             held += ratio("block one address, p99 in µs", p99, 50, True)
             held += ratio("feed of 100,000, seconds", cost["feed_us"] / 1e6, 1, True)
+    return held
+
+
+# A machine of its own with one link, whose wall it runs.
+MACHINE = """ip link set lo up && ip link add eth0 type veth peer name eth1 && ip link set eth0 up && ip link set eth1 up \\
+&& ip address add 192.0.2.1/24 dev eth0 && exec "$@" """
+
+
+def binary():
+    """`ringwall block` through the built binary: microseconds to the kernel's yes, and to the answer."""
+    build = ["cargo", "build", "--quiet", "--release", "--package", "ringwall", "--message-format", "json"]
+    lines = subprocess.run(build, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+    made = [json.loads(line) for line in lines if line.startswith("{")]
+    program = next(one["executable"] for one in made if (one.get("target") or {}).get("name") == "ringwall" and one.get("executable"))
+    with tempfile.TemporaryDirectory() as folder:
+        state = os.path.join(folder, "state")
+        words = [program, "up", "examples/ai-platform", "--stand-in", "--state-dir", state, "--set", "block_links=eth0"]
+        wall = subprocess.Popen(["unshare", "--net", "sh", "-c", MACHINE, "sh", *words], cwd=ROOT, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, text=True)
+        try:
+            said = []
+            for line in wall.stdout:
+                said.append(line)
+                if line.startswith("Ctrl-C"):
+                    break
+            else:
+                raise SystemExit("the wall did not come up")
+            samples = [ask(state, "block", {"subject": f"198.51.{n // 250}.{n % 250}", "for": "1h"}) for n in range(BLOCKS)]
+            return {"samples": samples, "links": [line.strip() for line in said if "XDP" in line or "nftables" in line]}
+        finally:
+            wall.kill()
+            wall.wait()
+
+
+def ask(state, command, arguments):
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(os.path.join(state, "control.sock"))
+        begun = time.perf_counter()
+        stream.sendall((json.dumps({"command": command, "arguments": arguments}) + "\n").encode())
+        answer = json.loads(stream.makefile().readline())
+        return {"kernel_us": round(answer["answer"]["kernel_us"], 1), "answer_us": round((time.perf_counter() - begun) * 1e6, 1)}
+
+
+def commands(told):
+    print("\n`ringwall block` through the binary, with XDP and nftables: µs p50, p99")
+    held = []
+    for name, what in (("kernel_us", "to the kernel's yes"), ("answer_us", "to the answer, kept on disk")):
+        times = sorted(sample[name] for sample in told["samples"])
+        p50, p99 = (times[len(times) * part // 100] for part in (50, 99))
+        print(f"  {what:28}{p50:9.1f}{p99:9.1f}")
+        if name == "kernel_us":
+            held += ratio("the kernel's yes, p99 in ms", p99 / 1000, 1, True)
     return held
 
 
@@ -102,6 +160,16 @@ def flood(samples):
         held += ratio("frames a second, of 500,000", 500_000 / max(1, halves[True]["rate"]), 1, True)
         held += ratio("calls that failed, of 0.1 %", (1 - halves[True]["held"]) * 1000, 1, True)
         held += ratio("p99 flooded to quiet", halves[True]["p99"] / halves[False]["p99"], 3, True)
+    return held
+
+
+def apply(told):
+    """One node's share of 10,000 policies, in CPU time, which others on the machine do not make longer."""
+    held = []
+    for what, most in (("compile", 40), ("first", 50)):
+        times = [float(time) for time in re.findall(rf"^{what} .* ([0-9.]+) ms spent", told, re.MULTILINE)]
+        name = {"compile": "compile a node's share, CPU ms", "first": "apply it and read it back, CPU ms"}[what]
+        held += ratio(name, min(times, default=float("inf")), most, True)
     return held
 
 

@@ -63,6 +63,8 @@ pub enum Form {
     Duration(u64, u64),
     /// A path.
     Path,
+    /// Words with commas between them.
+    List,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -70,6 +72,13 @@ pub enum Form {
 /// All settings, sorted by name.
 pub const SETTINGS: &[Definition] = &[
     define("access_log", "where access log lines go", "off", Form::Word(&["off", "stdout", "file"]), Takes::Restart),
+    define(
+        "block_links",
+        "links of this machine, such as `eth0,eth1`, where the kernel drops what is blocked before its stack; empty: none",
+        "",
+        Form::List,
+        Takes::Restart,
+    ),
     define(
         "crs",
         "folder of the OWASP Core Rule Set; `none` for a few rules of our own; empty looks for one (`ringwall crs where`)",
@@ -86,6 +95,20 @@ pub const SETTINGS: &[Definition] = &[
         DURATION,
         Takes::Restart,
     ),
+    define(
+        "never_block",
+        "addresses and CIDRs that no block reaches at `block_links`, such as balancers; own addresses are always among them",
+        "",
+        Form::List,
+        Takes::Restart,
+    ),
+    define(
+        "source_packets",
+        "packets a second that one source may send by `block_links`; 0: any number",
+        "0",
+        Form::Number(0, 1_000_000_000),
+        Takes::Restart,
+    ),
     define("state_dir", "folder of keys, blocks, history and traces", "", Form::Path, Takes::Restart),
     define("svid_lifetime", "lifetime of a workload certificate", "24h", DURATION, Takes::Restart),
     define(
@@ -96,6 +119,7 @@ pub const SETTINGS: &[Definition] = &[
         Takes::Restart,
     ),
     define("workers", "data plane threads; 0 is one a core", "0", Form::Number(0, 256), Takes::Restart),
+    define("xdp", "whether drivers of `block_links` drop, too", "auto", Form::Word(&["auto", "off"]), Takes::Restart),
 ];
 
 const DURATION: Form = Form::Duration(1, 31_536_000_000);
@@ -221,6 +245,7 @@ impl Form {
             Self::Number(least, most) => value.parse().is_ok_and(|number: u64| (least..=most).contains(&number)),
             Self::Duration(least, most) => milliseconds(value).is_some_and(|span| (least..=most).contains(&span)),
             Self::Path => !value.is_empty(),
+            Self::List => !value.contains(char::is_whitespace),
             Self::Word(words) => words.contains(&value),
         };
         if right { Ok(()) } else { Err(self.to_string()) }
@@ -233,6 +258,7 @@ impl std::fmt::Display for Form {
             Self::Number(least, most) => write!(out, "a whole number from {least} to {most}"),
             Self::Duration(..) => out.write_str("a span of time such as `250ms`, `10s`, `5m` or `1h`"),
             Self::Path => out.write_str("a path"),
+            Self::List => out.write_str("words with commas and no spaces between them"),
             Self::Word(words) => write!(out, "one of {}", words.join(", ")),
         }
     }

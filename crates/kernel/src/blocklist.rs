@@ -9,8 +9,7 @@ use crate::netlink::Error;
 use crate::nft::batch::{Batch, Change};
 use crate::nft::boxes::{ALL_PORTS, Rectangle, disjoint, ends};
 use crate::nft::expression::Verdict;
-use crate::nft::group::event_prefix;
-use crate::nft::group::{address_key, interval_elements};
+use crate::nft::group::{address_key, event_prefix, interval_elements, room};
 use crate::nft::layout::{RAW, Scope, Settings, chain, plain, put};
 use crate::nft::rule::{Rule, Side, Then, address_in, family, seldom_told, source_network_in, told};
 use crate::nft::table::{Also, Element, Elements, Family, Hook, Key, Keys, Name, Place, Set, SetKind, Table};
@@ -41,7 +40,7 @@ impl Lists {
                     Keys::Intervals => intervals(networks, of),
                 };
                 let kind = plain(address_key(of), keys);
-                match (keys, room(elements.len())) {
+                match (keys, room(elements.len()).filter(|_| !elements.is_empty())) {
                     // Its name tells the room: another size is another set.
                     (Keys::Single, Some(room)) => (format!("{list}{digit}_{room}"), SetKind { room, ..kind }, elements),
                     _ => (format!("{list}{digit}"), kind, elements),
@@ -118,14 +117,6 @@ impl Lists {
         });
         lists.into_iter().flatten().chain(blocks).collect()
     }
-}
-
-/// Room for so many elements: what a table of a power of two slots holds when three of four are taken. Beyond what the
-/// kernel makes at once a table that grows is used.
-fn room(count: usize) -> Option<u32> {
-    const MOST: u32 = 3 << 20;
-    let slots = u32::try_from(count).ok()?.checked_mul(4)?.div_ceil(3).checked_next_power_of_two()?;
-    Some(slots / 4 * 3).filter(|room| count > 0 && *room <= MOST)
 }
 
 fn is_empty(set: &Set) -> bool {

@@ -6,7 +6,9 @@
 use aya::maps::MapError;
 use aya::programs::ProgramError;
 use aya::{Ebpf, EbpfError};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Why there is no BPF program.
@@ -85,6 +87,14 @@ where
 {
     let map = ebpf.take_map(name).ok_or_else(|| BpfError::Refused(format!("it has no map `{name}`")))?;
     map.try_into().map_err(|error| BpfError::map(name, &error))
+}
+
+/// Waits until something can be read, or so long.
+pub(crate) fn wait(of: impl AsFd, patience: Duration) {
+    let mut asked = [PollFd::new(&of, PollFlags::IN)];
+    let patience = Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: patience.subsec_nanos().into() };
+    // Interrupted or not: the caller looks, and waits again.
+    let _ = poll(&mut asked, Some(&patience));
 }
 
 /// The clock of the programs: time since boot without suspension.

@@ -2,10 +2,10 @@
 //!
 //! In: a group, destinations with what becomes of a connection to them. Out: EPERM at `connect` and `sendto`, or another
 //! destination; events that name the rule, the process and its number. Never: more than the hooks see. Raw and packet
-//! sockets (CAP_NET_RAW) are not seen, nor is a socket that was connected before its process came into the group; and
-//! the hooks end with their owner, also when that is killed: who starts a process in a group ends it with itself
-//! (PR_SET_PDEATHSIG). A namespace has none of these holes. The program is `bpf/ringwall_connect.c`. Start reading at
-//! [`Hooks::attach`].
+//! sockets (CAP_NET_RAW) are not seen, nor is a socket that was connected before its process came into the group. A
+//! namespace has none of these holes. The program is `bpf/ringwall_connect.c`.
+//! INVARIANT: the hooks belong to the group, not to this process: they and their rules are there as long as it is, also
+//! when this process is killed, and a group with processes is never removed. Start reading at [`Hooks::attach`].
 
 mod group;
 mod rule;
@@ -17,13 +17,15 @@ use crate::bpf::{self, BpfError};
 use aya::Ebpf;
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, MapData};
-use aya::programs::{CgroupAttachMode, CgroupSockAddr};
+use aya::programs::CgroupSockAddr;
 use ringwall_model::RuleId;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!("../bpf/ringwall_connect.o");
-const PROGRAMS: [&str; 4] = ["connect4", "connect6", "sendmsg4", "sendmsg6"];
+/// The programs and where they are attached (`enum bpf_attach_type`).
+const PROGRAMS: [(&str, u32); 4] = [("connect4", 10), ("connect6", 11), ("sendmsg4", 14), ("sendmsg6", 15)];
 
-/// The hooks of one group and their rules. Dropping them ends them.
+/// The rules of one group's hooks. Dropping this leaves both in force.
 pub struct Hooks {
     exact: HashMap<MapData, rule::Key, rule::Value>,
     networks: LpmTrie<MapData, [u8; 16], rule::Value>,
@@ -32,19 +34,20 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Puts the hooks on a group. From now on each connection is refused that no rule lets pass.
+    /// Puts the hooks on a group, in place of those that it may have. From now on each connection is refused that no rule
+    /// lets pass, here and in groups below it, which can have no hooks of their own.
     ///
     /// # Errors
     /// [`BpfError::NotPermitted`], [`BpfError::Refused`], or [`BpfError::Attach`] with the group.
     pub fn attach(group: &Group) -> Result<(Self, Attempts), BpfError> {
         let mut ebpf = bpf::load(OBJECT, &[])?;
-        for name in PROGRAMS {
+        for (name, kind) in PROGRAMS {
             let program = bpf::program::<CgroupSockAddr>(&mut ebpf, name)?;
             program.load().map_err(|error| BpfError::load(&error))?;
+            let program = program.fd().map_err(|error| BpfError::load(&error))?;
             let place = || group.path().display().to_string();
-            // A link (Linux 5.7) always stands beside others, which all must agree; flags are refused.
-            let attached = program.attach(group.directory(), CgroupAttachMode::Single);
-            attached.map_err(|error| BpfError::attach(&place(), &error))?;
+            attach(program.as_fd(), group.directory().as_fd(), kind)
+                .map_err(|error| BpfError::Attach { place: place(), cause: error.to_string() })?;
         }
         let attempts = Attempts::take(&mut ebpf)?;
         let hooks = Self {
@@ -79,4 +82,24 @@ impl Hooks {
         let value = action.value_for_all(rule)?;
         self.otherwise.set(0, value, 0).map_err(|error| BpfError::map("otherwise", &error))
     }
+}
+
+/// Has the group hold a program (`BPF_PROG_ATTACH`). A link, which is what aya makes, would end with this process.
+fn attach(program: BorrowedFd<'_>, group: BorrowedFd<'_>, kind: u32) -> std::io::Result<()> {
+    const PROG_ATTACH: libc::c_long = 8;
+    /// The kernel's `union bpf_attr` for this command; it takes a shorter one as followed by zeros.
+    #[repr(C)]
+    struct Attributes {
+        target: i32,
+        program: i32,
+        kind: u32,
+        // None: the only one, in place of the one before, and none below.
+        flags: u32,
+    }
+    let attributes = Attributes { target: group.as_raw_fd(), program: program.as_raw_fd(), kind, flags: 0 };
+    #[expect(unsafe_code, reason = "neither aya nor rustix has a door to this command")]
+    // SAFETY: both descriptors are open as long as they are borrowed; the kernel reads as many bytes as `attributes` has,
+    // which lives until the call returns, and writes none.
+    let status = unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const attributes, size_of::<Attributes>()) };
+    if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

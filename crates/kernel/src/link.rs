@@ -6,7 +6,7 @@
 pub mod capture;
 
 use crate::namespace::Namespace;
-use crate::netlink::attribute::Writer;
+use crate::netlink::attribute::{Writer, attributes};
 use crate::netlink::{CREATE, EXCL, Error, Socket};
 use std::io;
 use std::net::IpAddr;
@@ -32,6 +32,7 @@ pub struct Links(Socket);
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
 const NEW_ADDRESS: u16 = 20;
+const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const NEW_NEIGHBOUR: u16 = 28;
 /// What is made must not be there yet.
@@ -105,6 +106,27 @@ impl Links {
         message.raw(&[family(address), whole(address), flags, 0]).raw(&index.to_ne_bytes());
         message.bytes(IFA_LOCAL, &bytes).bytes(IFA_ADDRESS, &bytes);
         self.tell("an address", NEW_ADDRESS, NEW, message)
+    }
+
+    /// The addresses of all links, in this socket's network namespace.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn addresses(&mut self) -> io::Result<Vec<IpAddr>> {
+        const IFA_ADDRESS: u16 = 1;
+        const IFA_LOCAL: u16 = 2;
+        const FIXED: usize = 8;
+        let mut all = Vec::new();
+        let walked = self.0.dump("the addresses", GET_ADDRESS, &[0; FIXED], |message| {
+            let Some(message) = message else { return all.clear() };
+            let told = attributes(message.payload.get(FIXED..).unwrap_or_default());
+            // Of a link to one peer the other address is the peer's.
+            let own = told.first(IFA_LOCAL).or_else(|| told.first(IFA_ADDRESS)).unwrap_or_default();
+            let v4 = || <[u8; 4]>::try_from(own).ok().map(IpAddr::from);
+            all.extend(v4().or_else(|| <[u8; 16]>::try_from(own).ok().map(IpAddr::from)));
+        });
+        walked.map_err(told)?;
+        Ok(all)
     }
 
     /// Sends what goes to `to` (all, when `None`, of the gateway's family) over a link, by a gateway that need not be in

@@ -143,6 +143,24 @@ fn a_group_has_a_name_and_goes_when_it_is_empty() {
 }
 
 #[test]
+fn the_hooks_stay_with_the_group_until_others_take_their_place() {
+    let Some((group, mut hooks, attempts)) = group("stay") else { return };
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = server.local_addr().unwrap();
+    hooks.set(one(to), Action::Pass, RuleId(1)).unwrap();
+    // As when the owner is killed: the kernel closes its descriptors.
+    drop((hooks, attempts));
+    assert!(connects(&group, to), "the rules are still there");
+    assert!(!connects(&group, "127.0.0.1:1".parse().unwrap()));
+    assert!(!tries(&group, "echo >/dev/udp/127.0.0.1/9"), "EPERM, not a datagram that nobody hears");
+    let (mut hooks, mut attempts) = Hooks::attach(&group).unwrap();
+    assert!(!connects(&group, to), "the new ones let nothing pass yet");
+    assert_eq!(attempts.next().map(|attempt| attempt.to), Some(to), "and they alone are asked");
+    hooks.otherwise(Action::Pass, RuleId(2)).unwrap();
+    assert!(connects(&group, to));
+}
+
+#[test]
 fn bytes_that_are_no_attempt_are_none() {
     assert_eq!(Attempt::read(&[]), None);
     assert_eq!(Attempt::read(&[0; 55]), None);

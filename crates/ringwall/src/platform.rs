@@ -16,10 +16,12 @@ pub mod isolation;
 pub mod logs;
 mod outside;
 mod page;
+mod plain;
 pub mod programs;
 mod reload;
 mod response;
 pub mod rules;
+mod screen;
 pub use outside::dice;
 pub use reload::lower;
 pub mod subject;
@@ -86,6 +88,10 @@ pub struct Platform {
     apps: Apps,
     /// The node of isolated workloads.
     isolation: Option<Arc<Isolation>>,
+    /// What the kernel does at the machine's own links.
+    screen: Option<screen::Screen>,
+    /// Control groups of plain processes.
+    plain: plain::Plain,
     /// Metrics and health; set once the platform is up.
     admin: OnceLock<admin::Admin>,
     live: Mutex<Live>,
@@ -125,6 +131,7 @@ impl Platform {
         let current = Arc::new(ArcSwap::from_pointee(Current::default()));
         let facts = Arc::new(keeper(&options, &current, &binds, &provider));
         let bench = aside::Bench::start(aside::threads()).map_err(|error| NotUp(error.to_string()))?;
+        let screen = screen::Screen::open(&options.settings).map_err(|error| NotUp(format!("{error}\n")))?;
         let isolation = options.isolate.map(|standing| Isolation::start(standing, current.clone())).transpose();
         let isolation = isolation.map_err(|error| NotUp(format!("{error}\n")))?.map(Arc::new);
         let force =
@@ -145,6 +152,15 @@ impl Platform {
         if let Some(isolation) = &isolation {
             hear_packets(isolation, &sink).map_err(|error| NotUp(format!("events of packets: {error}\n")))?;
         }
+        if let Some(screen) = &screen {
+            let heard = screen.hear(teller(&sink));
+            heard.map_err(|error| NotUp(format!("events of packets: {error}\n")))?;
+        }
+        let plain = {
+            // Without a state folder the traces' is this run's own.
+            let folder = options.state.as_ref().map_or_else(|| traces.clone(), |state| state.file(""));
+            plain::Plain::new(&folder, Arc::new(teller(&sink)))
+        };
         let shared = Arc::new(Shared::new(force.clone(), dial, sink));
         let engine = Engine::start(workers(&options.settings), shared).map_err(|error| NotUp(error.to_string()))?;
         let apps = Apps::start().map_err(|error| NotUp(format!("applications: {error}")))?;
@@ -159,6 +175,8 @@ impl Platform {
             binds,
             apps,
             isolation,
+            screen,
+            plain,
             admin: OnceLock::new(),
             live: Mutex::new(Live {
                 served: BTreeMap::new(),
@@ -176,6 +194,9 @@ impl Platform {
         let (author, revision) = (platform.options.author.clone(), platform.options.revision.clone());
         platform.take(inputs, &author, revision)?;
         platform.block_packets().map_err(|error| NotUp(format!("blocks in the packet filter: {error}\n")))?;
+        if platform.isolation.is_none() {
+            platform.adopt_groups();
+        }
         let admin = admin::Admin::start(&platform).map_err(|error| NotUp(format!("admin listener: {error}")))?;
         // Set here only, so it was empty.
         drop(platform.admin.set(admin));
@@ -308,11 +329,16 @@ pub fn workers(settings: &Settings) -> usize {
 
 /// Hands what the packet filter says to telemetry.
 fn hear_packets(isolation: &Isolation, sink: &Arc<Sink>) -> std::io::Result<()> {
+    isolation.filter.hear(teller(sink))
+}
+
+/// Tells telemetry what the kernel says of packets.
+fn teller(sink: &Arc<Sink>) -> impl Fn(ringwall_kernel::events::Event) + Clone + Send + 'static {
     let sink = sink.clone();
-    isolation.filter.hear(move |event| {
+    move |event| {
         let told = isolation::filter::told(&sink.force.current.load().world, &event);
         sink.tell(Event::Packet(Box::new(told)));
-    })
+    }
 }
 
 /// Hands events to telemetry with the names of the World in force.

@@ -5,6 +5,7 @@
 use crate::cli::{Block, Format, Kernel, Token};
 use crate::exit::Exit;
 use ringwall_control::socket::{SocketError, ask};
+use ringwall_kernel::apply;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -69,6 +70,11 @@ impl Remote<'_> {
                 answer["id"],
                 answer["cut"]
             );
+            if answer["passes_links"] == true {
+                println!(
+                    "at the machine's links it passes: it is among `never_block` or is an address of this machine"
+                );
+            }
         })
     }
 
@@ -78,6 +84,11 @@ impl Remote<'_> {
             Kernel::Status => "kernel status",
             Kernel::Detach => "kernel detach",
         };
+        if matches!(ask(self.folder, "status", json!({})), Err(SocketError::Nobody { .. }))
+            && let Some(exit) = left_in_force(what)
+        {
+            return exit;
+        }
         self.show(command, json!({}), |answer| {
             println!("{}", answer.get("text").and_then(Value::as_str).unwrap_or_default().trim_end());
         })
@@ -148,6 +159,24 @@ impl Remote<'_> {
             Err(error) => Exit::broken(error),
         }
     }
+}
+
+/// What a wall that runs no more left in force at the machine's links; `None` when that cannot be seen, or is nothing.
+fn left_in_force(what: Kernel) -> Option<Exit> {
+    let status = apply::status().ok().flatten()?;
+    match what {
+        Kernel::Status => {
+            println!("no wall runs; nftables `inet ringwall` stays in force: {} blocked", status.blocks);
+            for count in status.counts {
+                println!("{:>12} packets  {}", count.packets, count.reason);
+            }
+        }
+        Kernel::Detach => match apply::detach() {
+            Ok(_) => println!("nftables `inet ringwall`, which a wall had left in force, is gone"),
+            Err(error) => return Some(Exit::broken(error)),
+        },
+    }
+    Some(Exit::HELD)
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

@@ -1,10 +1,11 @@
 //! `ringwall run --as WORKLOAD -- COMMAND`: becomes a program inside a workload's home.
 //!
-//! In: the running wall's word on where the home is. Out: the program, in this process. Never: a capability for it.
+//! In: the running wall's word on where the home is, or without isolation the control group. Out: the program, in this process. Never: a capability for it.
 
 use crate::cli::Run;
 use crate::exit::Exit;
 use ringwall_control::socket::ask;
+use ringwall_kernel::cgroup::Group;
 use ringwall_kernel::namespace::confine::{Confinement, Parent};
 use serde_json::{Value, json};
 use std::os::unix::process::CommandExt;
@@ -22,7 +23,15 @@ pub fn run(run: &Run, folder: &Path) -> Exit {
     };
     let Some((program, arguments)) = run.command.split_first() else { return Exit::usage("name a command") };
     let path = |name: &str| home.get(name).and_then(Value::as_str).map(PathBuf::from);
-    let Some(network) = path("network") else { return Exit::broken("the running wall does not say where the home is") };
+    let (network, group) = (path("network"), path("group"));
+    // ORDER: into the group before all else: what it opens from here on is judged.
+    match &group {
+        Some(group) if let Err(error) = Group::enter(group) => {
+            return Exit::broken(format!("`{}`: {error}", group.display()));
+        }
+        None if network.is_none() => return Exit::broken("the running wall does not say where the home is"),
+        _ => {}
+    }
     // In a user namespace of the wall's own there is one user, and it has no capability once they are given up.
     let becomes = path("user").is_none() && ringwall_kernel::namespace::is_root();
     let number = run.user.unwrap_or(NOBODY);
@@ -41,6 +50,9 @@ pub fn run(run: &Run, folder: &Path) -> Exit {
     // A folder that the program may not read is no place to start from.
     if std::fs::read_dir(".").is_err() {
         command.current_dir("/");
+    }
+    if let Some(outbound) = home.get("outbound").and_then(Value::as_str) {
+        command.env("RINGWALL_OUTBOUND", outbound);
     }
     let error = command.args(arguments).env("RINGWALL_WORKLOAD", &run.workload).exec();
     Exit::input(format!("`{program}`: {error}"))

@@ -28,12 +28,25 @@ impl Group {
         Ok(Self { directory: File::open(&path)?, path })
     }
 
+    /// Whether there is a group of that name.
+    pub fn is_there(name: &str) -> bool {
+        root().is_ok_and(|root| root.join(name).is_dir())
+    }
+
     /// Moves a process into it, with all its threads; what it starts is born there.
     ///
     /// # Errors
     /// When there is no such process, or this one may not.
     pub fn add(&self, process: u32) -> io::Result<()> {
         std::fs::write(self.path.join("cgroup.procs"), process.to_string())
+    }
+
+    /// Moves the calling process into the group at a path, for good where it may not write there later.
+    ///
+    /// # Errors
+    /// When there is no such group, or this process may not.
+    pub fn enter(path: &Path) -> io::Result<()> {
+        std::fs::write(path.join("cgroup.procs"), "0")
     }
 
     /// Where it is.

@@ -112,6 +112,13 @@ impl Attempts {
     }
 }
 
+impl Attempts {
+    /// Waits until there is one, or so long.
+    pub fn wait(&self, patience: Duration) {
+        bpf::wait(&self.0, patience);
+    }
+}
+
 impl Iterator for Attempts {
     type Item = Attempt;
 

@@ -1,5 +1,5 @@
 //! Going into a workload's home for good, with nothing that could undo it: what `ringwall run` does before it becomes the
-//! program that it was told to start.
+//! program that it was told to start. Without a home it is the machine's network, and a control group confines it.
 //!
 //! In: where the home is, as the running wall says. Out: a process in it, without capabilities, that can gain none.
 //! Never: a way back. ORDER: namespaces first, because that takes capabilities; then the capabilities; then the program.
@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 /// Where a program is to run, and as whom.
 #[derive(Clone, Debug)]
 pub struct Confinement {
-    /// The home's network namespace: `/proc/PID/fd/N`.
-    pub network: PathBuf,
+    /// The home's network namespace: `/proc/PID/fd/N`; `None`: the machine's.
+    pub network: Option<PathBuf>,
     /// The user namespace that it belongs to, when the wall runs in one of its own: `/proc/PID/ns/user`.
     pub user: Option<PathBuf>,
     /// Folders that the program must not see; each is empty for it.
@@ -48,13 +48,16 @@ impl Confinement {
         };
         let step = |name: &'static str| move |error: rustix::io::Errno| IsolationError::step(name, error);
         // ORDER: opened from outside, joined from inside: the user namespace gives the right to join the other.
-        let network = open(&self.network)?;
+        let network = self.network.as_deref().map(open).transpose()?;
         if let Some(user) = &self.user {
             let user = open(user)?;
             move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))
                 .map_err(step("join the user namespace"))?;
         }
-        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).map_err(step("join the home"))?;
+        if let Some(network) = network {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+                .map_err(step("join the home"))?;
+        }
         unshare(UnshareFlags::NEWNS | UnshareFlags::NEWIPC).map_err(step("unshare mounts"))?;
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).map_err(step("make mounts private"))?;

@@ -2,6 +2,7 @@
 //!
 //! A group is entered by a jump from a verdict map and never comes back: accepting goes on to what is next for the packet
 //! (through the shadow chain, when there is one), passing to the next tier, dropping to the chain that tells that reason.
+//! Sets of networks never change: they are named by what is in them, and groups with the same networks share them.
 //! INVARIANT: who comes back met a chain that was being made, and is dropped. A packet reads the rules of the generation
 //! in which it began, but sets and maps as they are: a map may lead it into a chain that is still empty for it.
 
@@ -82,7 +83,10 @@ pub struct Drawing<'a> {
     direction: Direction,
     family: Family,
     group: &'a Group,
+    /// Its own, which may change where it is, by the end of their names.
     sets: BTreeMap<String, Set>,
+    /// Those that it may share, by the same, with their whole names.
+    shared: BTreeMap<String, (Name, Set)>,
 }
 
 /// The two rows of tiers of a group.
@@ -92,23 +96,33 @@ const SHADOW: char = 's';
 impl<'a> Drawing<'a> {
     /// Draws a group.
     pub fn of(group: &'a Group, direction: Direction, family: Family) -> Self {
-        let mut sets = BTreeMap::new();
+        let (mut sets, mut shared) = (BTreeMap::new(), BTreeMap::new());
         let rows = [(ENFORCED, Some(&group.enforced)), (SHADOW, group.shadow.as_ref())];
         for (row, chain) in rows.into_iter().filter_map(|(row, chain)| Some((row, chain?))) {
             for (t, tier) in chain.tiers.iter().enumerate() {
                 for (s, step) in tier.steps.iter().enumerate() {
                     step_sets(step, family, &mut |kind, set| {
-                        sets.insert(set_suffix(row, t, s, kind), set);
+                        let suffix = set_suffix(row, t, s, kind);
+                        match set.kind.keys {
+                            Keys::Single => drop(sets.insert(suffix, set)),
+                            Keys::Intervals => drop(shared.insert(suffix, (content_name(kind, family, &set), set))),
+                        }
                     });
                 }
             }
         }
-        Self { direction, family, group, sets }
+        Self { direction, family, group, sets, shared }
     }
 
-    /// A number that groups with the same chains have in common, whatever is in their sets.
+    /// A number that groups with the same chains have in common, whatever is in their own sets, as long as it fits there.
     pub fn shape(&self, around: &Surroundings<'_>) -> u64 {
-        fnv(format!("{:?}", self.chains("", around, &mut BTreeMap::new())).bytes())
+        let rooms: Vec<_> = self.sets.values().map(|set| set.kind.room).collect();
+        fnv(format!("{:?}{rooms:?}", self.chains("", around, &mut BTreeMap::new())).bytes())
+    }
+
+    fn set_name(&self, prefix: &str, suffix: &str) -> Option<String> {
+        let own = || self.sets.contains_key(suffix).then(|| format!("{prefix}{suffix}"));
+        self.shared.get(suffix).map(|(name, _)| name.to_string()).or_else(own)
     }
 
     /// Whether a packet that meets its sets in the middle of a change can at worst be dropped: only then may its sets
@@ -126,11 +140,21 @@ impl<'a> Drawing<'a> {
         self.sets.iter().all(|(suffix, set)| table.sets.get(format!("{prefix}{suffix}").as_str()) == Some(set))
     }
 
-    /// Places the group: all of its names begin with the prefix, which is also the name of the chain to jump to.
-    pub fn place(self, prefix: &str, around: &Surroundings<'_>, table: &mut Table) {
+    /// Places the group: all names of its own begin with the prefix, which is also the name of the chain to jump to.
+    ///
+    /// # Errors
+    /// The name of a shared set that would have to hold two things: then nothing may be applied.
+    pub fn place(self, prefix: &str, around: &Surroundings<'_>, table: &mut Table) -> Result<(), Name> {
         let chains = self.chains(prefix, around, &mut table.chains);
         table.chains.extend(chains);
         table.sets.extend(self.sets.into_iter().map(|(suffix, set)| (format!("{prefix}{suffix}").into(), set)));
+        for (name, set) in self.shared.into_values() {
+            if table.sets.get(&name).is_some_and(|other| *other != set) {
+                return Err(name);
+            }
+            table.sets.insert(name, set);
+        }
+        Ok(())
     }
 
     fn chains(
@@ -177,9 +201,8 @@ impl<'a> Drawing<'a> {
                     Outcome::Drop(reason) => deny(reason),
                 };
                 for kind in ['x', 'p', 'n', 'r'] {
-                    let suffix = set_suffix(row, number, s, kind);
-                    if self.sets.contains_key(&suffix) {
-                        rules.push(self.step_rule(kind, &format!("{prefix}{suffix}"), &verdict));
+                    if let Some(name) = self.set_name(prefix, &set_suffix(row, number, s, kind)) {
+                        rules.push(self.step_rule(kind, &name, &verdict));
                     }
                 }
             }
@@ -234,6 +257,8 @@ pub fn spoken(book: &RuleBook, reason: Reason) -> String {
     }
 }
 
+/// A group's set has room for so many at least, so that a few more are not another group.
+const LEAST_ROOM: usize = 48;
 /// The longest prefix that the kernel takes.
 const LONGEST_PREFIX: usize = 127;
 
@@ -257,6 +282,22 @@ fn set_suffix(row: char, tier: usize, step: usize, kind: char) -> String {
     format!("_{row}{tier}_{step}{kind}")
 }
 
+/// A name made of what a set holds.
+fn content_name(kind: char, family: Family, set: &Set) -> Name {
+    let Elements::Fixed(elements) = &set.elements else { return Name::default() };
+    let bytes = elements.iter().flat_map(|one| [Some(one.key), one.last]).flatten();
+    let number = fnv(bytes.flat_map(|key| key.bytes().to_vec()));
+    format!("rw_{kind}{}_{number:016x}_{}", family.digit(), elements.len()).into()
+}
+
+/// Room for so many elements: what a table of a power of two slots holds when three of four are taken. `None`: more than
+/// the kernel makes at once, so that a table that grows is used.
+pub fn room(count: usize) -> Option<u32> {
+    const MOST: u32 = 3 << 20;
+    let slots = u32::try_from(count).ok()?.checked_mul(4)?.div_ceil(3).checked_next_power_of_two()?;
+    Some(slots.max(4) / 4 * 3).filter(|room| *room <= MOST)
+}
+
 /// The sets of a step: `x` peer and port, `p` peer, `n` network, `r` network and ports. Only those that hold something.
 fn step_sets(step: &Step, family: Family, to: &mut dyn FnMut(char, Set)) {
     let of = |address: IpAddr| Family::of(address) == family;
@@ -274,8 +315,12 @@ fn step_sets(step: &Step, family: Family, to: &mut dyn FnMut(char, Set)) {
             'p' | 'n' => address_key(family),
             _ => port_key(family),
         };
+        let room = match keys {
+            Keys::Single => room(elements.len().max(LEAST_ROOM)).unwrap_or_default(),
+            Keys::Intervals => 0,
+        };
         if !elements.is_empty() {
-            to(kind, set(SetKind { key, keys, also: Also::Nothing, room: 0 }, elements));
+            to(kind, set(SetKind { key, keys, also: Also::Nothing, room }, elements));
         }
     }
 }

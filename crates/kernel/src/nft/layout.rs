@@ -63,6 +63,9 @@ pub enum LayoutError {
     /// No interface can have that name.
     #[error("`{0}` is no name of an interface: 1 to 15 bytes")]
     Interface(Box<str>),
+    /// Two lists of networks have the same name, which is made of what is in them.
+    #[error("two lists of networks would be set `{0}`")]
+    Collision(Box<str>),
     /// An endpoint's group is not in the ruleset.
     #[error("{endpoint} has rules of group {group}, which is not there")]
     Group {
@@ -236,7 +239,7 @@ impl Plan<'_> {
             let kin = format!("rw_{}{}_{:016x}_", direction.letter(), of.digit(), drawing.shape(&around));
             let slot = slots.slot(&kin, &drawing, &addresses);
             let verdict = Arc::new(Verdict::Jump(slot.as_str().into()));
-            drawing.place(&slot, &around, table);
+            drawing.place(&slot, &around, table).map_err(LayoutError::Collision)?;
             elements.extend(addresses.iter().map(|address| element(address, &verdict)));
         }
         let kind = SetKind { key: address_key(of), keys: Keys::Single, also: Also::Verdicts, room: 0 };

@@ -17,6 +17,13 @@ impl Events {
     }
 }
 
+impl Events {
+    /// Waits until there is an event, or so long.
+    pub fn wait(&self, patience: Duration) {
+        bpf::wait(&self.0, patience);
+    }
+}
+
 impl Iterator for Events {
     type Item = Event;
 

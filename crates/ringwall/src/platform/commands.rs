@@ -14,6 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Blocks in the state folder.
 pub const BLOCKS_FILE: &str = "blocks.json";
@@ -62,18 +63,21 @@ impl Platform {
 
     fn command_block(&self, subject: &str, span: &str, reason: &str, by: &str) -> Result<Value, String> {
         let span = milliseconds(span).ok_or_else(|| format!("`{span}` is no span of time such as `10m` or `1h`"))?;
-        let (id, cut, until) = self.block_for(subject, Millis(span), reason, by)?;
-        Ok(json!({ "id": id.0, "subject": subject, "until": until.rfc3339(), "cut": cut }))
+        let done = self.block_for(subject, Millis(span), reason, by)?;
+        let mut answer = json!({ "id": done.id.0, "subject": subject, "until": done.until.rfc3339(), "cut": done.cut });
+        if let (Some(kernel), Some(fields)) = (done.kernel, answer.as_object_mut()) {
+            fields.insert("kernel_us".into(), json!(kernel.as_secs_f64() * 1e6));
+        }
+        if done.passes
+            && let Some(fields) = answer.as_object_mut()
+        {
+            fields.insert("passes_links".into(), true.into());
+        }
+        Ok(answer)
     }
 
-    fn block_for(
-        &self,
-        subject: &str,
-        span: Millis,
-        reason: &str,
-        by: &str,
-    ) -> Result<(BlockId, usize, Timestamp), String> {
-        let now = now();
+    fn block_for(&self, subject: &str, span: Millis, reason: &str, by: &str) -> Result<Blocked, String> {
+        let (now, begun) = (now(), Instant::now());
         let until = now.plus(span);
         let parsed = super::subject::parse(subject)?;
         let block = Block {
@@ -86,9 +90,14 @@ impl Platform {
             reason: reason.into(),
         };
         let id = self.force.blocks.add(block, now).map_err(|error| error.to_string())?;
-        self.keep_blocks()?;
-        if let (Some(isolation), Subject::Address(network)) = (&self.isolation, &parsed) {
-            isolation.block(network, span.duration()).map_err(|error| error.to_string())?;
+        // ORDER: the kernel, the page above it, then the state folder: what is told as done is all three.
+        let (mut kernel, mut passes) = (None, false);
+        if let Subject::Address(network) = &parsed {
+            let refused =
+                |error: String| format!("block {} is in force above, but the kernel refused it: {error}", id.0);
+            self.block_packet(network, Some(span.duration()), id).map_err(refused)?;
+            kernel = (self.isolation.is_some() || self.screen().is_some()).then(|| begun.elapsed());
+            passes = self.screen().is_some_and(|screen| screen.allows(network));
         }
         // ORDER: first the block, then the cut: a connection that comes between the two meets the block.
         let selector = match parsed {
@@ -97,7 +106,8 @@ impl Platform {
             Subject::User(_) | Subject::Tenant(_) | Subject::Token(_) => None,
         };
         let cut = selector.and_then(|selector| self.with_engine(|engine| engine.cut(&selector))).unwrap_or(0);
-        Ok((id, cut, until))
+        self.keep_blocks()?;
+        Ok(Blocked { id, cut, until, kernel, passes })
     }
 
     fn unblock(&self, subject: &str) -> Result<Value, String> {
@@ -107,8 +117,8 @@ impl Platform {
         let mut lifted = 0;
         for block in all.iter().filter(fits) {
             lifted += usize::from(self.force.blocks.lift(block.id).is_some());
-            if let (Some(isolation), Subject::Address(network)) = (&self.isolation, &block.subject) {
-                isolation.unblock(network).map_err(|error| error.to_string())?;
+            if let Subject::Address(network) = &block.subject {
+                self.unblock_packet(network)?;
             }
         }
         self.keep_blocks()?;
@@ -169,6 +179,18 @@ impl Platform {
         let text = crate::explain::text(&record);
         Ok(json!({ "record": record, "text": text }))
     }
+}
+
+/// A block that was set.
+struct Blocked {
+    id: BlockId,
+    /// Live connections that were cut.
+    cut: usize,
+    until: Timestamp,
+    /// From the command until the kernel had said yes.
+    kernel: Option<std::time::Duration>,
+    /// Whether it does not hold at the machine's links, because its subject is never blocked there.
+    passes: bool,
 }
 
 /// What the tour asks.

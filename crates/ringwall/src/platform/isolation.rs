@@ -12,19 +12,16 @@ mod names;
 use super::force::Current;
 use arc_swap::ArcSwap;
 use filter::Filter;
-use ipnet::IpNet;
 use names::Resolvers;
 use ringwall_kernel::intercept;
 use ringwall_kernel::namespace::node::Node;
 use ringwall_kernel::namespace::{IsolationError, Namespace, Standing};
-use ringwall_kernel::netlink;
 use ringwall_kernel::socket::{self, Opener, Passage};
 use ringwall_manifest::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// The node of this run.
@@ -115,28 +112,6 @@ impl Isolation {
         self.homes.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned()
     }
 
-    /// Blocks an address in the packet filter. A network of several is blocked by the layers above alone.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn block(&self, network: &IpNet, lasts: Duration) -> Result<(), netlink::Error> {
-        match single(network) {
-            Some(address) => self.filter.block(address, lasts),
-            None => Ok(()),
-        }
-    }
-
-    /// Ends a block in the packet filter.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn unblock(&self, network: &IpNet) -> Result<(), netlink::Error> {
-        match single(network) {
-            Some(address) => self.filter.unblock(address),
-            None => Ok(()),
-        }
-    }
-
     /// Listening sockets in the home of `home`.
     ///
     /// # Errors
@@ -163,8 +138,4 @@ impl Isolation {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<IpAddr, Namespace>> {
         self.homes.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn single(network: &IpNet) -> Option<IpAddr> {
-    (network.prefix_len() == network.max_prefix_len()).then(|| network.addr())
 }

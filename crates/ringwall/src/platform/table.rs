@@ -22,6 +22,9 @@ impl Platform {
         }
         text.push_str(&self.certificate_lines());
         text.push_str(&layers(&current));
+        if let Some(links) = self.screen().map(super::screen::Screen::status) {
+            text.push_str(links["text"].as_str().unwrap_or_default());
+        }
         match &self.isolation {
             Some(isolation) => text.push_str(&isolation.filter.status()),
             None => {

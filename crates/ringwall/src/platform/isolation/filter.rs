@@ -4,6 +4,7 @@
 //! In: Worlds, blocks. Out: rules in the router's namespace; events. Never: a decision of its own.
 
 use super::Isolation;
+use ipnet::IpNet;
 use ringwall_kernel::apply::{Applied, ApplyError, Firewall, ReadBack};
 use ringwall_kernel::blocklist::Blocker;
 use ringwall_kernel::events::{Event, Fate, Listener, Part};
@@ -58,20 +59,21 @@ impl Filter {
         }
     }
 
-    /// Blocks an address for a while.
+    /// Blocks an address or a network; `lasts`: `None` until it is lifted.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn block(&self, address: IpAddr, lasts: Duration) -> Result<(), Error> {
-        lock(&self.blocker).block(address, Some(lasts))
+    pub fn block(&self, network: &IpNet, lasts: Option<Duration>) -> Result<(), String> {
+        lock(&self.firewall).make_place(network).map_err(|error| error.to_string())?;
+        lock(&self.blocker).block(*network, lasts).map_err(|error| error.to_string())
     }
 
     /// Ends a block.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn unblock(&self, address: IpAddr) -> Result<(), Error> {
-        lock(&self.blocker).unblock(address).map(drop)
+    pub fn unblock(&self, network: &IpNet) -> Result<(), Error> {
+        lock(&self.blocker).unblock(*network).map(drop)
     }
 
     /// What is in force, for people.
@@ -148,7 +150,7 @@ fn share(ground: &Ground, isolation: &Isolation) -> Share {
         Local { endpoint, interface: home.map(|home| home.interface.as_str().into()) }
     };
     let [high, low] = ringwall_manifest::inventory::POD_NETWORK;
-    let pods = ipnet::Ipv4Net::new([high, low, 0, 0].into(), 16).map(ipnet::IpNet::from);
+    let pods = ipnet::Ipv4Net::new([high, low, 0, 0].into(), 16).map(IpNet::from);
     Share {
         networks: pods.into_iter().collect(),
         node: Vec::new(),
