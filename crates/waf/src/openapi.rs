@@ -276,8 +276,11 @@ impl Path {
                 Segment::Fixed(_) => return None,
                 Segment::Parameter(before, name, after) => {
                     let value = given.strip_prefix(before.as_slice())?.strip_suffix(after.as_slice())?;
-                    // An empty value or a dot segment is another path to whoever normalizes it.
-                    if value.is_empty() || matches!(given.as_slice(), b"." | b"..") {
+                    // An empty value, a dot segment or a separator is another path to whoever normalizes it.
+                    if value.is_empty()
+                        || matches!(given.as_slice(), b"." | b"..")
+                        || value.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0))
+                    {
                         return None;
                     }
                     values.push((&**name, value.to_vec()));

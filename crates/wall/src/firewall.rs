@@ -5,6 +5,7 @@
 //! against the request as it came. What is large leaves the thread ([`Aside`]); when there is no room for it, the call is
 //! refused.
 
+mod declared;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -12,8 +13,10 @@ mod told;
 use crate::message::MessageKind;
 use crate::outside::{Aside, Outside, Work};
 use bytes::Bytes;
+use declared::Found;
 use ringwall_manifest::world::firewall::Guard;
 use ringwall_model::{BodyLength, Call, CallId, Decision, Fields, Inspected, Reason, Reply, Timestamp, Version};
+use ringwall_waf::bot::Sender;
 use ringwall_waf::{BodyRoom, Engine, Fuel, Progress, ResponseHead, Transaction};
 use std::sync::Arc;
 
@@ -53,6 +56,8 @@ pub struct Inspection {
     guard: Arc<Guard>,
     /// Away while another thread works on it.
     transaction: Option<Transaction>,
+    /// What the API's document does not declare.
+    found: Option<Found>,
 }
 
 impl Inspection {
@@ -61,9 +66,7 @@ impl Inspection {
         if guard.engine == Engine::Off {
             return None;
         }
-        let mut transaction = guard.waf.begin(&guard.profile, outside.now());
-        transaction.call(call);
-        Some(Self { guard: Arc::clone(guard), transaction: Some(transaction) })
+        Some(Self::open(guard, call, outside.now()))
     }
 
     /// Judges the request's head, then its body.
@@ -71,28 +74,49 @@ impl Inspection {
         if let Some(refused) = self.phase(Phase::RequestHead, 0, outside).await {
             return refused;
         }
+        let api = self.guard.api.clone();
+        let mut fitting = None;
+        if let Some(api) = api.as_deref() {
+            match self.declared(api, call) {
+                Ok(found) => fitting = found.map(|found| (api, found)),
+                Err(refused) => return refused,
+            }
+        }
         let wants = self.transaction.as_ref().is_some_and(Transaction::wants_request_body);
-        let mut length = 0;
+        let mut body = Bytes::new();
         // Messages of gRPC come one by one; see `message`.
         let streams = *call.method == *b"CONNECT" || ringwall_head::fields::is_grpc(&call.fields, call.version);
-        if wants && call.body != BodyLength::Empty && !streams {
-            let body = match outside.body(self.guard.request_limit as u64 + 1).await {
+        if (wants || fitting.is_some()) && call.body != BodyLength::Empty && !streams {
+            body = match outside.body(self.guard.request_limit as u64 + 1).await {
                 Ok(body) => body,
                 Err(_) => return broken("waf/body-not-read", 400, "Bad Request"),
             };
-            length = body.len();
-            if self.transaction.as_mut().is_some_and(|it| it.request_body(&body) == BodyRoom::Refuse) {
+            if wants && self.transaction.as_mut().is_some_and(|it| it.request_body(&body) == BodyRoom::Refuse) {
                 return self.refused();
             }
         }
-        self.phase(Phase::RequestBody, length, outside).await.unwrap_or_else(|| self.passes())
+        if let Some(refused) = self.phase(Phase::RequestBody, body.len(), outside).await {
+            return refused;
+        }
+        let whole = (!streams).then_some(&*body);
+        let misfit = fitting.and_then(|(api, fitting)| self.declared_body(api, fitting, call, whole));
+        misfit.unwrap_or_else(|| self.passes())
     }
 
     /// Begins with the head of a call whose stream carries a message.
     pub(crate) fn of_message(guard: &Arc<Guard>, call: &Call, now: Timestamp) -> Self {
+        Self::open(guard, call, now)
+    }
+
+    fn open(guard: &Arc<Guard>, call: &Call, now: Timestamp) -> Self {
         let mut transaction = guard.waf.begin(&guard.profile, now);
+        transaction.keep_in(&guard.collections);
+        if let Some(bots) = &guard.bots {
+            let fields = call.fields.iter().map(|field| (&*field.name, &*field.value));
+            transaction.bots(&bots.judge(fields, Sender { address: call.client.address, last_minute: None }));
+        }
         transaction.call(call);
-        Self { guard: Arc::clone(guard), transaction: Some(transaction) }
+        Self { guard: Arc::clone(guard), transaction: Some(transaction), found: None }
     }
 
     /// What is in force for the messages of a call's stream; `None` where they are not looked at.
@@ -182,7 +206,7 @@ impl Inspection {
 
     /// Ends the transaction with phase 5 and says what it found; `None` when that is nothing.
     pub fn finish(&mut self, id: CallId) -> Option<Box<Inspected>> {
-        told::told(&mut self.transaction.take()?, id)
+        told::told(&mut self.transaction.take()?, self.found.take(), id)
     }
 
     /// Works on a phase: here while it is small, else aside. A refusal, or `None`.

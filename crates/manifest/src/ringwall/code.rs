@@ -40,3 +40,5 @@ pub const WAF_REFUSES_NOTHING: Code = Code(5017);
 pub const WAF_WIDE_EXCLUSION: Code = Code(5018);
 /// Two WafPolicies of which one is never in force.
 pub const WAF_SAME_TARGETS: Code = Code(5019);
+/// A part of an OpenAPI document that cannot be read, or is not judged.
+pub const WAF_OPENAPI: Code = Code(5020);

@@ -24,6 +24,10 @@
 //!     targets: ["ARGS:json.prompt"]          # absent: the rules are left out as a whole
 //!   requestBody: { inspect: true, limit: 2Mi, beyond: refuse }       # beyond: refuse | pass
 //!   responseBody: { inspect: true, limit: 512Ki, beyond: refuse, types: [application/json] }
+//!   openapi: { openapi: 3.1.0, paths: {} }   # the API's own document, written out: what it does not declare is refused
+//!   bots:                                    # signs of programs; rules read `TX:ringwall_bot_score` (docs/layers/waf.md)
+//!     crawlers: [{ name: Example, userAgent: examplebot, networks: [192.0.2.0/24] }]
+//!     refuseAt: 60                           # absent: only rules of yours refuse by the score
 //!   secLang:
 //!     before: |                              # before the first rule of the set
 //!       SecRule REQUEST_URI "@beginsWith /internal/" "id:10001,phase:1,deny,status:404,msg:'Not for the outside'"
@@ -35,12 +39,15 @@
 //! rule set in force when the World is made: what it says wrong is an error at its text.
 
 mod body;
+mod bots;
 mod exclusion;
+mod openapi;
 mod review;
 mod targets;
 #[cfg(test)]
 mod tests;
 
+pub use openapi::Api;
 pub use review::review;
 pub use targets::{Fit, Subject, Targets};
 
@@ -48,7 +55,9 @@ use super::code;
 use crate::node::Cursor;
 use crate::resource::Resource;
 use ringwall_model::{Inventory, Place, RuleBook, RuleId, Severity};
+use ringwall_waf::bot::Bots;
 use ringwall_waf::{Engine, Preset, Settings};
+use std::sync::Arc;
 
 /// One WafPolicy, lowered; in force once the shell has armed the World with a rule set.
 #[derive(Clone, Debug)]
@@ -63,6 +72,10 @@ pub struct WafPolicy {
     pub targets: Targets,
     /// What it sets beside the rule set.
     pub settings: Settings,
+    /// What the API of these calls declares; nothing else passes.
+    pub api: Option<Arc<Api>>,
+    /// Crawlers that are believed.
+    pub bots: Arc<Bots>,
     /// Rules of presets and exclusions that are compiled into the set.
     pub made: Files,
     /// Rules that the policy itself writes out.
@@ -113,6 +126,8 @@ pub fn lower(resource: &Resource<'_>, inventory: &Inventory, rules: &mut RuleBoo
         name: format!("{}/{}", resource.namespace, resource.name).into(),
         targets: targets::lower(resource, spec.get("targets"), inventory),
         settings: Settings { engine: Some(mode(spec.get("mode"))), ..Settings::default() },
+        api: None,
+        bots: Arc::default(),
         made: Files::default(),
         own: Files::default(),
         written: Vec::new(),
@@ -122,6 +137,11 @@ pub fn lower(resource: &Resource<'_>, inventory: &Inventory, rules: &mut RuleBoo
     presets(spec.get("presets"), &mut policy);
     let lines = spec.get("exclusions").items().map(|at| exclusion::lower(at, &mut policy)).collect::<String>();
     policy.made.after = (!lines.is_empty()).then(|| lines.into());
+    openapi::lower(spec.get("openapi"), resource, rules, &mut policy);
+    if let Some(line) = bots::lower(spec.get("bots"), &mut policy) {
+        let before = policy.made.before.as_deref().unwrap_or_default();
+        policy.made.before = Some(format!("{before}\n{line}").into());
+    }
     body::request(spec.get("requestBody"), &mut policy.settings);
     body::response(spec.get("responseBody"), &mut policy.settings);
     let rules = spec.get("secLang");

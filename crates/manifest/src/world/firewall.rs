@@ -10,9 +10,10 @@ pub use rule_set::RuleSet;
 
 use super::World;
 use crate::ringwall::code;
-use crate::ringwall::waf_policy::{Subject, Targets, WafPolicy, What, Written};
+use crate::ringwall::waf_policy::{Api, Subject, Targets, WafPolicy, What, Written};
 use ringwall_model::{DocumentId, Finding, Place, Reason, RuleId, Severity};
-use ringwall_waf::{Engine, LoadError, Profile, Report, Settings, Waf};
+use ringwall_waf::bot::Bots;
+use ringwall_waf::{Collections, Engine, LoadError, Profile, Report, Settings, Waf};
 use rule_set::{AFTER, BEFORE};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use std::sync::Arc;
 pub const BODY_LIMIT: usize = 2 << 20;
 /// The longest response body that is judged where responses are looked at and no policy says otherwise.
 pub const RESPONSE_LIMIT: usize = 512 << 10;
+
+/// Where rules read the signs of programs.
+const READ: [&str; 3] = ["ringwall_bot_score", "ringwall_bot_signs", "ringwall_bot_crawler"];
 
 /// A rule set in force.
 #[derive(Clone, Debug)]
@@ -42,6 +46,12 @@ pub struct Guard {
     pub policy: Option<RuleId>,
     /// Whether rules are asked at all.
     pub engine: Engine,
+    /// What the API declares; nothing else passes.
+    pub api: Option<Arc<Api>>,
+    /// Crawlers that are believed; `None`: no rule reads what the signs of programs add up to.
+    pub bots: Option<Arc<Bots>>,
+    /// What rules keep beyond one call (`initcol`). Outlives Worlds.
+    pub collections: Arc<Collections>,
     /// The longest request body that is judged, in bytes.
     pub request_limit: usize,
     /// The longest response body that is judged, in bytes.
@@ -112,7 +122,7 @@ impl World {
             }
             self.waf_policies.push(policy);
         }
-        match prepare(&set.waf, &Settings::default(), names) {
+        match prepare(set, &set.waf, &Settings::default(), names) {
             Ok(guard) if super::may_be_taken(&findings) => {
                 self.firewall = Some(Firewall { title: set.title.clone(), default: Arc::new(guard), policies });
             }
@@ -157,20 +167,37 @@ impl World {
         }
         let names = if own.len() == names.len() { names.clone() } else { Arc::new(own) };
         let findings = policy.written.iter().filter_map(|written| idle(written, &waf, &set.title)).collect();
-        let guard = prepare(&waf, &policy.settings, names)
+        let guard = prepare(set, &waf, &policy.settings, names)
             .map_err(|why| vec![Finding::new(code::WAF_SECLANG, Severity::Error, whole(), why)])?;
-        Ok((Guard { policy: Some(policy.rule), ..guard }, findings))
+        let bots = guard.bots.is_some().then(|| policy.bots.clone());
+        Ok((Guard { policy: Some(policy.rule), api: policy.api.clone(), bots, ..guard }, findings))
     }
 }
 
-fn prepare(waf: &Arc<Waf>, settings: &Settings, names: Arc<BTreeMap<u64, RuleId>>) -> Result<Guard, String> {
+fn prepare(
+    set: &RuleSet,
+    waf: &Arc<Waf>,
+    settings: &Settings,
+    names: Arc<BTreeMap<u64, RuleId>>,
+) -> Result<Guard, String> {
     let request_limit = settings.request_limit.unwrap_or(BODY_LIMIT);
     let response_limit = settings.response_limit.unwrap_or(RESPONSE_LIMIT);
     let settings =
         Settings { request_limit: Some(request_limit), response_limit: Some(response_limit), ..settings.clone() };
     let engine = settings.engine.unwrap_or(Engine::On);
     let profile = waf.profile(settings)?;
-    Ok(Guard { waf: Arc::clone(waf), profile, policy: None, engine, request_limit, response_limit, names })
+    Ok(Guard {
+        profile,
+        policy: None,
+        engine,
+        api: None,
+        bots: READ.iter().any(|name| waf.names_variable(name)).then(Arc::default),
+        collections: Arc::clone(&set.collections),
+        request_limit,
+        response_limit,
+        names,
+        waf: Arc::clone(waf),
+    })
 }
 
 /// An error of rule files as a finding at the text that says it.

@@ -245,3 +245,78 @@ fn a_refusal_may_be_a_redirect_or_silence() {
     assert_eq!(fields, [("location", Bytes::from_static(b"https://b/"))]);
     assert_eq!(reply("drop"), Reply::Drop);
 }
+
+const API: &str = r#"{ mode: MODE, requestBody: { limit: 100 }, openapi: {
+    openapi: 3.1.0,
+    paths: { /orders: {
+        get: { operationId: list, parameters: [{ name: limit, in: query, schema: { type: integer, maximum: 100 } }] },
+        post: { operationId: create, requestBody: { required: true, content: { application/json: { schema: {
+            type: object, required: [price], additionalProperties: false, properties: { price: { type: number } } } } } } } } } } }"#;
+
+#[test]
+fn what_an_api_does_not_declare_is_refused() {
+    let (blocks, facts) = (Blocks::new(1), ShieldFacts::default());
+    let strict = world(&API.replace("MODE", "block"));
+    let ask = |line: &str, fields: &str, body: &str| {
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let call = call(&format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}{length}\r\n"));
+        let (_, reason, status) = judged(&strict, &call, &with_body(body, &blocks, &facts));
+        (reason.replace("WafPolicy/istio-system/all", ""), status)
+    };
+    let json = "Content-Type: application/json\r\n";
+    let at = |path: &str, status| (format!("#/spec/openapi/paths{path}"), status);
+    assert_eq!(ask("GET /orders?limit=7", "", ""), (String::new(), 200));
+    assert_eq!(ask("GET /orders?limit=101", "", ""), at("/~1orders/get", 400));
+    assert_eq!(ask("GET /orders?admin=1", "", ""), at("/~1orders/get", 400));
+    assert_eq!(ask("GET /admin", "", ""), at("", 404));
+    assert_eq!(ask("GET /orders/..%2fadmin", "", ""), at("", 404));
+    assert_eq!(ask("DELETE /orders", "", ""), at("", 405));
+    assert_eq!(ask("POST /orders", json, "{\"price\":1.5}"), (String::new(), 200));
+    assert_eq!(ask("POST /orders", json, "{\"price\":\"1\"}"), at("/~1orders/post", 400));
+    assert_eq!(ask("POST /orders", json, "{\"price\":1,\"admin\":true}"), at("/~1orders/post", 400));
+    assert_eq!(ask("POST /orders", "Content-Type: text/plain\r\n", "x"), at("/~1orders/post", 415));
+    let coded = format!("{json}Content-Encoding: gzip\r\n");
+    assert_eq!(ask("POST /orders", &coded, "x").1, 400, "what is no gzip is refused by the rules' own reading");
+    assert_eq!(ask("POST /orders?q=bad", json, "{\"price\":1}"), at("/~1orders/post", 400));
+}
+
+#[test]
+fn a_detecting_policy_writes_down_what_is_not_declared() {
+    let (blocks, facts) = (Blocks::new(1), ShieldFacts::default());
+    let world = world(&API.replace("MODE", "detect"));
+    let call = call("GET /admin HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (inspection, _, status) = judged(&world, &call, &with_body("", &blocks, &facts));
+    assert_eq!(status, 200);
+    let inspected = inspection.unwrap().finish(CallId(1)).unwrap();
+    let told: Vec<_> = inspected.matches.iter().map(|one| (one.message.as_str(), one.refused)).collect();
+    assert_eq!(told, [("openapi: no operation: path: the document declares no such path", false)]);
+}
+
+#[test]
+fn signs_of_programs_refuse_where_a_policy_says_so() {
+    let (blocks, facts) = (Blocks::new(1), ShieldFacts::default());
+    let world = world(
+        "{ bots: { crawlers: [{ name: E, userAgent: examplebot, networks: [192.0.2.0/24] }, { name: F, userAgent: otherbot, networks: [198.51.100.0/24] }], refuseAt: 60 } }",
+    );
+    let ask = |agent: &str| {
+        let call = call(&format!("GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: {agent}\r\n\r\n"));
+        judged(&world, &call, &with_body("", &blocks, &facts)).1
+    };
+    assert_eq!(ask("ExampleBot/1"), "WafPolicy/istio-system/all");
+    assert_eq!(ask("OtherBot/1"), "SecRule/9990500");
+    assert_eq!(ask("curl/8"), "WafPolicy/istio-system/all");
+}
+
+#[test]
+fn collections_outlive_calls() {
+    let (blocks, facts) = (Blocks::new(1), ShieldFacts::default());
+    let before = r#"{ secLang: { before: "SecAction \"id:20,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.n=+1,expirevar:ip.n=60\"\nSecRule IP:n \"@gt 2\" \"id:21,phase:1,deny,status:429,log,msg:'too many'\"" } }"#;
+    let world = world(before);
+    let call = call("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let ask = |now: u64| {
+        let outside = Assumed { ..Assumed::new(Timestamp(now), None, &blocks, &facts) };
+        judged(&world, &call, &outside).2
+    };
+    assert_eq!([ask(0), ask(1000), ask(2000), ask(3000)], [200, 200, 429, 429]);
+    assert_eq!(ask(120_000), 200);
+}

@@ -1,20 +1,30 @@
 //! What a transaction found, in the words of events.
 
+use super::declared::Found;
 use ringwall_model::{CallId, Inspected, RuleMatch};
 use ringwall_waf::{AuditFormat, Fuel, Matched, Transaction};
 
 /// Runs the last phase and gathers what there is to tell.
-pub(super) fn told(transaction: &mut Transaction, id: CallId) -> Option<Box<Inspected>> {
+pub(super) fn told(transaction: &mut Transaction, found: Option<Found>, id: CallId) -> Option<Box<Inspected>> {
     // It refuses nothing; its few rules write down scores.
     transaction.phase5(Fuel::ENDLESS);
     let report = transaction.report();
     let audit = transaction.audit(&id.to_string(), AuditFormat::Json);
-    if report.matched.is_empty() && audit.is_none() {
+    if report.matched.is_empty() && audit.is_none() && found.is_none() {
         return None;
     }
     let refused_by = report.interruption.as_ref().map(|by| by.rule);
-    let matches = report.matched.into_iter().map(|matched| one(matched, refused_by)).collect();
+    let rules = report.matched.into_iter().map(|matched| one(matched, refused_by));
+    let matches = rules.chain(found.map(undeclared)).collect();
     Some(Box::new(Inspected { matches, inbound: report.inbound, outbound: report.outbound, audit }))
+}
+
+/// What the API's document does not declare, among the matches; it has no id.
+fn undeclared(found: Found) -> RuleMatch {
+    let Found { misfit, phase, refused } = found;
+    let operation = misfit.operation.as_deref().unwrap_or("no operation");
+    let message = format!("openapi: {operation}: {}: {}", misfit.place, misfit.what);
+    RuleMatch { phase, variable: misfit.place, message, refused, logged: true, ..RuleMatch::default() }
 }
 
 fn one(matched: Matched, refused_by: Option<u64>) -> RuleMatch {

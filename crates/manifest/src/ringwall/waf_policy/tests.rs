@@ -269,3 +269,34 @@ fn what_the_set_does_not_know_is_told() {
     codes.sort_unstable();
     assert_eq!(codes, [5014, 5014, 5014, 5014, 5015, 5015, 5016, 5019], "{findings:?}");
 }
+
+#[test]
+fn a_document_names_what_it_cannot_mean() {
+    let at = |spec: &str| {
+        let (policy, findings) = policy_in("gateway", spec);
+        let said: Vec<_> = findings.iter().map(|it| (it.code.0, it.severity, it.primary.pointer.to_string())).collect();
+        (policy.api.is_some(), said)
+    };
+    let open = "  mode: block\n  openapi:\n    openapi: 3.1.0\n    paths:\n      /a: { get: { parameters: [{ name: q, in: query, schema: SCHEMA }] } }";
+    assert_eq!(at(&open.replace("SCHEMA", "{ type: string }")), (true, vec![]));
+    let pointer = "/spec/openapi/paths/~1a/get/parameters/0/schema/";
+    let note = (5020, Severity::Note, format!("{pointer}contains"));
+    assert_eq!(at(&open.replace("SCHEMA", "{ contains: { type: string } }")), (true, vec![note]));
+    let error = (5020, Severity::Error, format!("{pointer}type"));
+    assert_eq!(at(&open.replace("SCHEMA", "{ type: text }")), (true, vec![error]));
+    assert_eq!(at("  openapi: { swagger: '2.0' }").1, [(5020, Severity::Error, "/spec/openapi".to_owned())]);
+    let (held, said) = at("  mode: detect\n  openapi: { openapi: 3.0.0, paths: {} }");
+    assert!(held && said.iter().any(|(code, ..)| *code == 5017), "{said:?}");
+    assert!(!at("  openapi: document.yaml").0);
+}
+
+#[test]
+fn bots_become_a_rule_and_a_list() {
+    let spec = "  bots:\n    crawlers: [{ name: E, userAgent: ebot, networks: [192.0.2.0/24, '2001:db8::/32'] }]\n    refuseAt: 60";
+    let (policy, findings) = policy_in("gateway", spec);
+    assert_eq!(findings, []);
+    assert!(policy.made.before.is_some_and(|text| text.contains("TX:ringwall_bot_score \"@ge 60\"")));
+    let (policy, findings) =
+        policy_in("gateway", "  bots: { crawlers: [{ name: E, userAgent: ebot, networks: [] }], refuseAt: 0 }");
+    assert!(findings.len() >= 2 && policy.made.before.is_none(), "{findings:?}");
+}

@@ -1,7 +1,7 @@
 //! The rule files in force, and what they become together with the rules of a policy.
 
 use crate::ringwall::waf_policy::Files;
-use ringwall_waf::{Bundle, LoadError, Waf};
+use ringwall_waf::{Bundle, Collections, LoadError, Waf};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -10,6 +10,9 @@ pub(super) const BEFORE: &str = "secLang.before";
 /// Name of the file of those that come last.
 pub(super) const AFTER: &str = "secLang.after";
 
+/// So many members of all persistent collections are kept; what expires first makes room.
+const MEMBERS: usize = 100_000;
+
 /// The rule files in force, compiled. Outlives Worlds, so that a policy that does not change is not compiled again.
 #[derive(Debug)]
 pub struct RuleSet {
@@ -17,6 +20,8 @@ pub struct RuleSet {
     pub waf: Arc<Waf>,
     /// What it is, for the first screen: `OWASP_CRS/4.28.0, 695 rules`.
     pub title: Arc<str>,
+    /// What rules keep beyond one call (`initcol`).
+    pub(super) collections: Arc<Collections>,
     bundle: Bundle,
     roots: Vec<String>,
     /// Compiled together with the rules of policies, as long as a World holds them.
@@ -37,7 +42,8 @@ impl RuleSet {
         let waf = Waf::load(&bundle, &names)?;
         waf.warm();
         let title = title(&waf).into();
-        Ok(Self { waf, title, bundle, roots, made: Mutex::default() })
+        let collections = Arc::new(Collections::new(MEMBERS));
+        Ok(Self { waf, title, collections, bundle, roots, made: Mutex::default() })
     }
 
     /// The set with rules that a policy makes and rules that it writes out.
