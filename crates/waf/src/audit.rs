@@ -21,7 +21,7 @@ pub enum AuditFormat {
 }
 
 /// So much of a body goes into a record.
-const BODY: usize = 8192;
+pub(crate) const BODY: usize = 8192;
 
 /// The record of a transaction; `None` when `SecAuditEngine` says that it is not kept.
 pub(crate) fn record(rules: &Rules, state: &State, report: &Report, id: &str, format: AuditFormat) -> Option<String> {

@@ -73,7 +73,7 @@ impl Processor {
             Self::Json
         } else if is(b"text/xml") || is(b"application/xml") || ends(b"+xml") {
             Self::Xml
-        } else if is(b"application/grpc") || is(b"application/grpc+proto") {
+        } else if is(b"application/grpc") || is(b"application/grpc+proto") || grpc::is_web(media) {
             Self::Grpc
         } else {
             Self::None
@@ -133,6 +133,13 @@ pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(),
         if state.processor == Processor::UrlEncoded || state.force_body == Access::On {
             state.set(V::RequestBody, &body);
         }
+    }
+    // What was read of it is among the texts; only the audit log may want to show its beginning.
+    let shown = if rules.configuration.audit_parts.contains(['C', 'I']) { crate::audit::BODY } else { 0 };
+    if body.capacity() > crate::audit::BODY {
+        body = body.get(..shown).unwrap_or(&body).to_vec();
+    } else {
+        body.truncate(shown);
     }
     state.request_body = body;
     totals(rules, state);

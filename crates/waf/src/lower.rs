@@ -229,8 +229,19 @@ impl<'a> Lowering<'a> {
         way
     }
 
+    /// Numbers the column of a plan's values after a chain of transformations. It is made of the values before them, or,
+    /// where every text is changed, of those before the last one.
+    pub fn column_after(&mut self, plan: &ColumnPlan, node: u32) -> Option<u16> {
+        if node == 0 {
+            return self.column(plan.clone());
+        }
+        let from = self.nodes.get(node as usize).filter(|node| node.touches.is_none()).map_or(0, |node| node.parent);
+        let base = self.column_after(plan, from);
+        self.column(ColumnPlan { node, base, ..plan.clone() })
+    }
+
     /// Numbers a column.
-    pub fn column(&mut self, plan: ColumnPlan) -> Option<u16> {
+    fn column(&mut self, plan: ColumnPlan) -> Option<u16> {
         let found = self.columns.iter().position(|known| *known == plan);
         let number = found.unwrap_or(self.columns.len());
         if found.is_none() {

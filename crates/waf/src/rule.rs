@@ -115,7 +115,7 @@ pub(crate) struct ColumnPlan {
     pub name: Option<Box<str>>,
     /// The chain of transformations.
     pub node: u32,
-    /// The column of the same values before them.
+    /// The column of the same values before them, or before the last of them.
     pub base: Option<u16>,
 }
 

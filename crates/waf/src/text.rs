@@ -20,14 +20,31 @@ pub(crate) struct Text {
     pub length: u32,
     /// Which kinds of bytes it holds.
     pub mask: Mask,
-    /// Which literals of the prefilter it holds: a range of [`Texts::hits`].
-    pub hits: Option<(u32, u32)>,
-    /// A text that differs only in the case of letters, and whose hits are therefore the same.
-    pub like: Option<TextId>,
-    /// The last column it was counted in.
-    pub column: u32,
+    /// Which literals of the prefilter it holds: where they begin in [`Texts::hits`] (`UNKNOWN`: not looked for), how many.
+    hits: u32,
+    held: u16,
     /// What libinjection said: 0 not asked, 1 benign, 2 attack; SQL in the low half, HTML in the high half.
     pub injection: u8,
+    /// A text that differs only in the case of letters, and whose hits are therefore the same; itself: none is known.
+    like: TextId,
+    /// The last column it was counted in.
+    pub column: u32,
+}
+
+/// No place in a list.
+const UNKNOWN: u32 = u32::MAX;
+
+impl Text {
+    /// Which literals of the prefilter it holds: a range of [`Texts::hits`], once they were looked for.
+    pub fn hits(&self) -> Option<(u32, u32)> {
+        (self.hits != UNKNOWN).then(|| (self.hits, self.hits + u32::from(self.held)))
+    }
+
+    /// Notes the range.
+    pub fn set_hits(&mut self, (from, to): (u32, u32)) {
+        // A text holds a slot once, so there are no more than slots.
+        (self.hits, self.held) = (from, u16::try_from(to.saturating_sub(from)).unwrap_or(u16::MAX));
+    }
 }
 
 /// All texts of a transaction.
@@ -37,7 +54,7 @@ pub(crate) struct Texts {
     texts: Vec<Text>,
     /// Open addressing by hash: id + 1, 0 is free.
     table: Vec<u32>,
-    /// Numbers noted of texts, such as the results of transformations by node: (text, kind + 1, number), open
+    /// Numbers noted of texts, such as what transformations make of them by node: (text, kind + 1, number), open
     /// addressing; kind 0 is free.
     memo: Vec<(u32, u32, u32)>,
     memo_filled: usize,
@@ -46,7 +63,9 @@ pub(crate) struct Texts {
 }
 
 /// Further than so many places the table is not searched; the text is then kept twice.
-const PROBES: usize = 12;
+const PROBES: usize = 24;
+/// The table of texts is filled to this many eighths.
+const FULL: usize = 5;
 
 impl Texts {
     /// Forgets all texts, keeps the memory up to a bound. Tables that were far too large for what they held shrink, so
@@ -87,6 +106,20 @@ impl Texts {
     #[inline]
     pub fn text_mut(&mut self, id: TextId) -> Option<&mut Text> {
         self.texts.get_mut(id.0 as usize)
+    }
+
+    /// A text kept before this one that differs only in the case of letters.
+    pub fn like(&self, id: TextId) -> Option<TextId> {
+        self.text(id).map(|text| text.like).filter(|like| *like < id)
+    }
+
+    /// Notes that a text differs from one before it only in the case of letters.
+    pub fn set_like(&mut self, id: TextId, like: TextId) {
+        if like < id
+            && let Some(text) = self.text_mut(id).filter(|text| text.like == id)
+        {
+            text.like = like;
+        }
     }
 
     /// How many bytes all this takes.
@@ -160,7 +193,7 @@ impl Texts {
 
     /// Notes a number of a text under a kind.
     pub fn remember(&mut self, text: TextId, node: u32, result: TextId) {
-        if self.memo_filled * 2 >= self.memo.len() {
+        if self.memo_filled * 4 >= self.memo.len() * 3 {
             let old = std::mem::take(&mut self.memo);
             self.memo = vec![(0, 0, 0); (old.len() * 2).max(256)];
             for (text, kind, result) in old {
@@ -207,8 +240,9 @@ impl Texts {
 
     fn enter(&mut self, start: u32, length: u32, mask: Mask, hash: u64) -> TextId {
         let id = TextId(self.texts.len() as u32);
-        self.texts.push(Text { start, length, mask, hits: None, like: None, column: 0, injection: 0 });
-        if self.texts.len() * 2 > self.table.len() {
+        let (hits, held, like) = (UNKNOWN, 0, id);
+        self.texts.push(Text { start, length, mask, hits, held, injection: 0, like, column: 0 });
+        if self.texts.len() * 8 > self.table.len() * FULL {
             self.grow();
         } else {
             self.seat(id, hash);
@@ -273,5 +307,7 @@ mod tests {
         texts.remember(part, 7, ids[4]);
         assert_eq!(texts.remembered(part, 7), Some(ids[4]));
         assert_eq!(texts.remembered(part, 8), None);
+        texts.set_like(ids[4], ids[3]);
+        assert_eq!([texts.like(ids[4]), texts.like(ids[3])], [Some(ids[3]), None]);
     }
 }

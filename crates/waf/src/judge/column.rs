@@ -21,15 +21,30 @@ pub(crate) struct Column {
     revision: u32,
     /// Where its distinct texts are in [`Columns::distinct`].
     distinct: (u32, u32),
+    /// Where the set of its literal slots is in [`Columns::slots`], once it is known.
+    slots: Set,
+    sum: Sum,
     /// The column before transformations when they change none of its texts: all is known there.
     base: Option<u16>,
-    /// Where the set of its literal slots is in [`Columns::slots`], once it is known.
-    slots: Option<u32>,
-    sum: Sum,
 }
 
-/// What texts hold together.
+/// Where a set of literal slots begins, plus 1; 0: it is not known yet.
 #[derive(Clone, Copy, Debug, Default)]
+struct Set(u32);
+
+impl Set {
+    const fn of(at: u32) -> Self {
+        Self(at + 1)
+    }
+
+    const fn known(self) -> Option<u32> {
+        self.0.checked_sub(1)
+    }
+}
+
+/// What texts hold together. There is one for each column and group of each transaction, so it takes no more than it must.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, packed(4))]
 struct Sum {
     /// Kinds of bytes that any of them holds.
     mask: Mask,
@@ -44,7 +59,7 @@ struct Group {
     changes: u32,
     sum: Sum,
     /// Where the set of literal slots is in [`Columns::slots`], once it is known.
-    slots: Option<u32>,
+    slots: Set,
     /// Whether there is no text.
     is_empty: bool,
 }
@@ -117,7 +132,7 @@ impl Run<'_> {
             Some(NONE) => return true,
             Some(slot) => slot,
         };
-        let at = match group.slots {
+        let at = match group.slots.known() {
             Some(at) => at,
             None => self.group_slots(number),
         };
@@ -173,7 +188,7 @@ impl Run<'_> {
             }
         }
         if let Some(place) = self.state.columns.groups.get_mut(usize::from(number)) {
-            place.slots = Some(set);
+            place.slots = Set::of(set);
         }
         set
     }
@@ -258,41 +273,67 @@ impl Run<'_> {
         column
     }
 
-    /// The column before transformations, when it holds nothing that they touch.
+    /// The column that this one is made of, when it holds nothing that the steps from there touch.
     fn as_base(&mut self, plan: &ColumnPlan) -> Option<Column> {
         let number = plan.base?;
         let base = self.built(number);
-        let touches = self.rules.nodes.get(plan.node as usize)?.touches?;
+        let node = self.rules.nodes.get(plan.node as usize)?;
+        let touches = if self.is_next(plan, number) { node.own? } else { node.touches? };
         (touches & base.sum.mask == 0).then_some(Column { base: Some(number), ..base })
+    }
+
+    /// Whether a column is one step after the column of that number.
+    fn is_next(&self, plan: &ColumnPlan, base: u16) -> bool {
+        let before = self.rules.columns.get(usize::from(base)).map(|base| base.node);
+        before.is_some() && before == self.rules.nodes.get(plan.node as usize).map(|node| node.parent)
     }
 
     fn gathered(&mut self, plan: &ColumnPlan, revision: u32) -> Column {
         self.state.columns.built += 1;
         let serial = self.state.columns.built;
         let start = self.state.columns.distinct.len() as u32;
-        let mut sum = Sum::default();
-        let range = self.range(plan);
-        self.state.spent += range.len() as u64 * 2;
-        for index in range {
-            let Some(Entry { name, value }) = self.chosen(plan, index) else { continue };
-            let text = self.transformed(if plan.kept.1 == Aspect::Name { name } else { value }, plan.node);
-            if let Some(known) = self.state.texts.text_mut(text)
-                && known.column != serial
-            {
-                known.column = serial;
-                sum.mask |= known.mask;
-                sum.longest = sum.longest.max(known.length);
-                self.state.columns.distinct.push(text);
+        let mut column = Column { revision, ..Column::default() };
+        let node = self.rules.nodes.get(plan.node as usize).copied().filter(|node| node.touches.is_none());
+        match plan.base.zip(node).filter(|(base, _)| self.is_next(plan, *base)) {
+            // Every text goes through such a step: from the texts before it, so that nothing need be remembered.
+            Some((base, node)) => {
+                let base = self.built(base);
+                let mut index = 0;
+                while let Some(text) = self.state.columns.distinct(base, index) {
+                    let text = self.last_step(text, node);
+                    self.gather(text, serial, &mut column);
+                    index += 1;
+                }
+            }
+            None => {
+                let range = self.range(plan);
+                self.state.spent += range.len() as u64 * 2;
+                for index in range {
+                    let Some(Entry { name, value }) = self.chosen(plan, index) else { continue };
+                    let text = self.transformed(if plan.kept.1 == Aspect::Name { name } else { value }, plan.node);
+                    self.gather(text, serial, &mut column);
+                }
             }
         }
-        let distinct = (start, self.state.columns.distinct.len() as u32);
-        Column { revision, distinct, base: None, slots: None, sum }
+        column.distinct = (start, self.state.columns.distinct.len() as u32);
+        column
+    }
+
+    /// Takes a text into the column with that serial number, once.
+    fn gather(&mut self, text: TextId, serial: u32, column: &mut Column) {
+        let known = self.state.texts.text_mut(text).filter(|known| known.column != serial);
+        if let Some(known) = known {
+            known.column = serial;
+            column.sum.mask |= known.mask;
+            column.sum.longest = column.sum.longest.max(known.length);
+            self.state.columns.distinct.push(text);
+        }
     }
 
     /// The set of the literal slots of a column.
     fn slots(&mut self, number: u16) -> u32 {
         let column = self.built(number);
-        if let Some(set) = column.slots {
+        if let Some(set) = column.slots.known() {
             return set;
         }
         let set = match column.base {
@@ -315,7 +356,7 @@ impl Run<'_> {
             }
         };
         if let Some(place) = self.state.columns.columns.get_mut(usize::from(number)) {
-            place.slots = Some(set);
+            place.slots = Set::of(set);
         }
         set
     }

@@ -9,7 +9,7 @@ use crate::operator::{self, Number, Operator, Relation, validate};
 use crate::prefilter::NONE;
 use crate::rule::{Link, Node};
 use crate::state::Value;
-use crate::text::TextId;
+use crate::text::{Text, TextId};
 use crate::transform::{Change, Transformation};
 use crate::variable::Variable;
 
@@ -36,15 +36,22 @@ impl Run<'_> {
             return known;
         }
         let before = self.transformed(text, at.parent);
-        let mask = self.state.texts.text(before).map_or(0, |text| text.mask);
-        let result = match at.step {
-            Some(step) if !self.prefilters() || at.own.is_none_or(|touches| touches & mask != 0) => {
-                self.apply(step, before)
-            }
-            _ => before,
-        };
+        // What this step does not touch is as quickly seen again as looked up.
+        let Some(step) = self.touching(at, before) else { return before };
+        let result = self.apply(step, before);
         self.state.texts.remember(text, node, result);
         result
+    }
+
+    /// What the last step of a chain makes of a text that has gone through the others. Is not remembered.
+    pub(super) fn last_step(&mut self, before: TextId, at: Node) -> TextId {
+        self.touching(at, before).map_or(before, |step| self.apply(step, before))
+    }
+
+    /// The last step, if it may change the text.
+    fn touching(&self, at: Node, before: TextId) -> Option<Transformation> {
+        let mask = self.state.texts.text(before).map_or(0, |text| text.mask);
+        at.step.filter(|_| !self.prefilters() || at.own.is_none_or(|touches| touches & mask != 0))
     }
 
     fn apply(&mut self, step: Transformation, before: TextId) -> TextId {
@@ -56,10 +63,8 @@ impl Run<'_> {
         let only_case = bytes.eq_ignore_ascii_case(&self.machine.buffer);
         let made = self.state.texts.keep(&self.machine.buffer);
         if only_case && made != before {
-            let like = self.state.texts.text(before).and_then(|text| text.like).unwrap_or(before);
-            if let Some(text) = self.state.texts.text_mut(made).filter(|text| text.like.is_none() && like != made) {
-                text.like = Some(like);
-            }
+            let like = self.state.texts.like(before).unwrap_or(before);
+            self.state.texts.set_like(made, like);
         }
         made
     }
@@ -177,12 +182,11 @@ impl Run<'_> {
     /// Where the literal slots of a text are in the list of hits.
     pub(super) fn scanned(&mut self, id: TextId) -> (u32, u32) {
         let texts = &mut self.state.texts;
-        let known = texts.text(id).map(|text| (text.hits, text.like));
-        if let Some((Some(range), _)) = known {
+        if let Some(range) = texts.text(id).and_then(Text::hits) {
             return range;
         }
         // Literals have no case. A text is like one that was kept before it, so this ends.
-        let range = match known.and_then(|(_, like)| like).filter(|like| *like < id) {
+        let range = match texts.like(id) {
             Some(like) => self.scanned(like),
             None => {
                 let mut hits = std::mem::take(&mut texts.hits);
@@ -196,7 +200,7 @@ impl Run<'_> {
             }
         };
         if let Some(text) = self.state.texts.text_mut(id) {
-            text.hits = Some(range);
+            text.set_hits(range);
         }
         range
     }

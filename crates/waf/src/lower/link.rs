@@ -179,12 +179,8 @@ fn columns(lowering: &mut Lowering<'_>, link: &mut Link) {
             continue;
         };
         let plan = ColumnPlan { kept: target.kept, name, node: 0, base: None };
-        let base = lowering.column(plan.clone());
         for node in &nodes {
-            let number = match node {
-                0 => base,
-                node => lowering.column(ColumnPlan { node: *node, base, ..plan.clone() }),
-            };
+            let number = lowering.column_after(&plan, *node);
             if !link.multi_match {
                 target.column = number;
             }
