@@ -7,6 +7,7 @@ use crate::operator;
 use crate::variable::Variable;
 use ringwall_model::{Millis, Timestamp};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 type Name = (u8, Vec<u8>, Vec<u8>);
@@ -39,6 +40,19 @@ impl Collections {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Counts one more call of an address: how many it sent since its minute began, this one among them.
+    pub fn arrival(&self, address: IpAddr, now: Timestamp) -> u64 {
+        const NAME: &[u8] = b"ringwall calls";
+        let key = match address.to_canonical() {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            // A client has a whole /64 to choose from.
+            IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
+        };
+        self.add(Variable::Ip, &key, NAME, 1, now, 60);
+        let count = self.get(Variable::Ip, &key, NAME, now).map_or(1, |count| operator::number(&count));
+        u64::try_from(count).unwrap_or(1)
     }
 
     pub(crate) fn get(&self, collection: Variable, key: &[u8], name: &[u8], now: Timestamp) -> Option<Vec<u8>> {
@@ -120,6 +134,15 @@ mod tests {
     use super::Collections;
     use crate::variable::Variable;
     use ringwall_model::Timestamp;
+
+    #[test]
+    fn calls_are_counted_by_the_minute_and_the_network() {
+        let shelf = Collections::new(9);
+        let from = |address: &str, second: u64| shelf.arrival(address.parse().unwrap(), Timestamp(second * 1000));
+        assert_eq!([from("192.0.2.1", 0), from("192.0.2.1", 59), from("::ffff:192.0.2.1", 59)], [1, 2, 3]);
+        assert_eq!([from("2001:db8::1", 0), from("2001:db8::2", 0), from("192.0.2.2", 0)], [1, 2, 1]);
+        assert_eq!(from("192.0.2.1", 60), 1);
+    }
 
     #[test]
     fn members_expire_and_are_bounded() {

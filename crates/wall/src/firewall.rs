@@ -18,6 +18,7 @@ use ringwall_manifest::world::firewall::Guard;
 use ringwall_model::{BodyLength, Call, CallId, Decision, Fields, Inspected, Reason, Reply, Timestamp, Version};
 use ringwall_waf::bot::Sender;
 use ringwall_waf::{BodyRoom, Engine, Fuel, Progress, ResponseHead, Transaction};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Bodies that are longer are judged away from the core's thread.
@@ -58,6 +59,7 @@ pub struct Inspection {
     transaction: Option<Transaction>,
     /// What the API's document does not declare.
     found: Option<Found>,
+    client: IpAddr,
 }
 
 impl Inspection {
@@ -113,10 +115,13 @@ impl Inspection {
         transaction.keep_in(&guard.collections);
         if let Some(bots) = &guard.bots {
             let fields = call.fields.iter().map(|field| (&*field.name, &*field.value));
-            transaction.bots(&bots.judge(fields, Sender { address: call.client.address, last_minute: None }));
+            let address = call.client.address;
+            let last_minute = Some(guard.collections.arrival(address, now));
+            transaction.bots(&bots.judge(fields, Sender { address, last_minute }));
         }
         transaction.call(call);
-        Self { guard: Arc::clone(guard), transaction: Some(transaction), found: None }
+        let client = call.client.address;
+        Self { guard: Arc::clone(guard), transaction: Some(transaction), found: None, client }
     }
 
     /// What is in force for the messages of a call's stream; `None` where they are not looked at.
@@ -220,7 +225,8 @@ impl Inspection {
                 }
             }
         }
-        let work = Work { transaction: self.transaction.take()?, phase, progress: Progress::Yield };
+        let work =
+            Work { transaction: self.transaction.take()?, client: self.client, phase, progress: Progress::Yield };
         match aside.aside(work).await {
             Ok(work) => {
                 self.transaction = Some(work.transaction);

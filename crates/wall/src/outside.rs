@@ -9,6 +9,7 @@ use ringwall_token::Facts;
 use ringwall_waf::{Fuel, Progress, Transaction};
 use smallvec::SmallVec;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Work on the transaction of a large call, so that the thread goes on with others meanwhile.
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub struct Work {
     /// The transaction.
     pub transaction: Transaction,
+    /// Whose call it is, so that one client does not take all the room.
+    pub client: IpAddr,
     /// What is to be done.
     pub phase: Phase,
     /// How far it is.

@@ -86,8 +86,8 @@ fn waf() -> String {
 const BEYOND: &str = "\n## Beyond ModSecurity\n
 - `ctl:requestBodyProcessor=GRAPHQL`: strings and comments of a GraphQL document are `ARGS:graphql.string`, its nesting
   `ARGS:graphql.depth`, its names `ARGS:graphql.names`; variables are JSON arguments.
-- `GRPC` (also by media type): every text of a length-prefixed Protocol Buffers message, compressed ones too, is
-  `ARGS:grpc.FIELD.FIELD`.
+- `GRPC` (also by media type, gRPC-Web included): every text of a length-prefixed Protocol Buffers message, compressed
+  ones too, is `ARGS:grpc.FIELD.FIELD`.
 - JSON members are `json.a.array_0`, as in ModSecurity; a selector or exclusion that says `json.a.0`, as in Coraza, means
   the same member.
 - `XML:` takes paths of child and descendant steps, `@name` and `text()`, with prefixes of `xmlns`; no predicates.
@@ -95,12 +95,19 @@ const BEYOND: &str = "\n## Beyond ModSecurity\n
 - gzip, deflate and br are undone before a body is judged, up to the body's limit.
 - Patterns run in linear time; those with look-around or back-references run under a limit of steps.
 
+## An API's own document
+`WafPolicy.spec.openapi` holds an OpenAPI document. Of calls to its route, what is not declared (method, path, parameter,
+media type, JSON schema) is refused with 400, 404, 405, 413 or 415 by the operation's own place in the policy, after the
+rules have looked at the call; in `mode: detect` it is written down. Streams of messages and coded bodies are not
+declared by any document, and are refused there.
+
 ## Signs of programs
 
 `ringwall_waf::bot` adds them up; after `Transaction::bots` rules read the sum as `TX:ringwall_bot_score`, the names as
 `TX:ringwall_bot_signs`, and as `TX:ringwall_bot_crawler` a crawler whose address is one of its networks: then no sign
-counts. No sign refuses by itself. The page does not ask for them yet, nor for what an OpenAPI document declares
-(`ringwall_waf::openapi`): both are engines that stand alone.
+counts. No sign refuses by itself: rules do, or `WafPolicy.spec.bots.refuseAt`. The page adds the signs up where a rule of
+the set or of the policy names one of the three, and counts the calls of an address (IPv6: of its /64) since its minute
+began for the two signs of rate. The counts are one process's own.
 
 | sign | points | why |
 |---|---|---|

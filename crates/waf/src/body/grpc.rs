@@ -1,10 +1,12 @@
 //! gRPC: the strings of its messages, without a schema.
 //!
-//! In: length-prefixed messages (gRPC over HTTP/2, "Length-Prefixed-Message") of Protocol Buffers. Out: each text as an
+//! In: length-prefixed messages (gRPC over HTTP/2, "Length-Prefixed-Message") of Protocol Buffers; gRPC-Web has the same, and
+//! a form of it in base64. Out: each text as an
 //! argument `grpc.FIELD.FIELD`. What can be read both as a text and as a message inside of one is read as both.
 
 use crate::Rules;
 use crate::state::State;
+use crate::transform::Transformation;
 use crate::variable::Variable;
 
 const MALFORMED: &str = "gRPC framing error";
@@ -16,7 +18,9 @@ pub(super) fn read(rules: &Rules, limit: usize, body: &[u8], state: &mut State) 
         let entry = state.list(Variable::RequestHeaders).iter().find(|entry| named(state.texts.bytes(entry.name)));
         entry.map(|entry| state.texts.bytes(entry.value).to_vec()).unwrap_or_default()
     };
-    let mut rest = body;
+    let text = is_text(super::media_type(state.texts.bytes(state.content_type))).then(|| from_base64(body));
+    let decoded = text.transpose()?;
+    let mut rest = decoded.as_deref().unwrap_or(body);
     while let [flag, a, b, c, d, after @ ..] = rest {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
         let message = after.get(..length).ok_or(MALFORMED)?;
@@ -37,6 +41,31 @@ pub(super) fn read(rules: &Rules, limit: usize, body: &[u8], state: &mut State) 
         }
     }
     if rest.is_empty() { Ok(()) } else { Err(MALFORMED) }
+}
+
+/// Whether a media type is that of gRPC-Web with Protocol Buffers.
+pub(super) fn is_web(media: &[u8]) -> bool {
+    const WEB: [&[u8]; 2] = [b"application/grpc-web", b"application/grpc-web+proto"];
+    is_text(media) || WEB.iter().any(|known| media.eq_ignore_ascii_case(known))
+}
+
+fn is_text(media: &[u8]) -> bool {
+    const TEXT: [&[u8]; 2] = [b"application/grpc-web-text", b"application/grpc-web-text+proto"];
+    TEXT.iter().any(|known| media.eq_ignore_ascii_case(known))
+}
+
+/// gRPC-Web's text: base64 that may be padded after any of its parts.
+fn from_base64(text: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let (mut out, mut part) = (Vec::with_capacity(text.len() / 4 * 3), Vec::new());
+    for four in text.chunks(4) {
+        let padding = four.iter().rev().take_while(|byte| **byte == b'=').count();
+        Transformation::Base64Decode.apply(four, &mut part);
+        if four.len() != 4 || part.len() + padding != 3 {
+            return Err(MALFORMED);
+        }
+        out.extend_from_slice(&part);
+    }
+    Ok(out)
 }
 
 /// Adds the texts of a message. What is no message is taken for one text.

@@ -322,6 +322,13 @@ fn bodies_that_peers_do_not_read() {
     let framed = [&[0, 0, 0, 0, message.len() as u8][..], &message].concat();
     assert_eq!(ids(&waf(rule), "application/grpc", &framed), [1]);
     assert_eq!(ids(&waf("SecRule REQBODY_ERROR \"@eq 1\" \"id:1\""), "application/grpc", b"\0\0\0\0\x09ab"), [1]);
+    assert_eq!(ids(&waf(rule), "application/grpc-web+proto", &framed), [1]);
+    let mut text = Vec::new();
+    for part in [&framed[..5], &framed[5..]] {
+        crate::transform::Transformation::Base64Encode.apply_onto(part, &mut text);
+    }
+    assert_eq!(ids(&waf(rule), "application/grpc-web-text", &text), [1]);
+    assert_eq!(ids(&waf("SecRule REQBODY_ERROR \"@eq 1\" \"id:1\""), "application/grpc-web-text", b"AAAA!AAA"), [1]);
     let strict = waf(crate::Preset::Strict.text());
     assert_eq!(ids(&strict, "application/json", b"{"), [9_990_400]);
 }

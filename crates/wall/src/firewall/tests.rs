@@ -308,13 +308,26 @@ fn signs_of_programs_refuse_where_a_policy_says_so() {
 }
 
 #[test]
+fn an_address_that_sends_too_often_shows_it() {
+    let (blocks, facts) = (Blocks::new(1), ShieldFacts::default());
+    let world = world(
+        "{ secLang: { before: 'SecRule TX:ringwall_bot_signs \"@contains rate-high\" \"id:30,phase:1,deny,status:429,log,msg:x\"' } }",
+    );
+    let call = call("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let ask = |now: u64| judged(&world, &call, &Assumed::new(Timestamp(now), None, &blocks, &facts)).2;
+    let statuses: Vec<u16> = (0..301).map(|n| ask(n * 100)).collect();
+    assert_eq!((statuses[299], statuses[300]), (200, 429));
+    assert_eq!(ask(60_000), 200, "a minute later it is counted anew");
+}
+
+#[test]
 fn collections_outlive_calls() {
     let (blocks, facts) = (Blocks::new(1), ShieldFacts::default());
     let before = r#"{ secLang: { before: "SecAction \"id:20,phase:1,pass,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.n=+1,expirevar:ip.n=60\"\nSecRule IP:n \"@gt 2\" \"id:21,phase:1,deny,status:429,log,msg:'too many'\"" } }"#;
     let world = world(before);
     let call = call("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let ask = |now: u64| {
-        let outside = Assumed { ..Assumed::new(Timestamp(now), None, &blocks, &facts) };
+        let outside = Assumed::new(Timestamp(now), None, &blocks, &facts);
         judged(&world, &call, &outside).2
     };
     assert_eq!([ask(0), ask(1000), ask(2000), ask(3000)], [200, 200, 429, 429]);
