@@ -3,7 +3,8 @@
 
 usage: cargo xtask bench reload [--reloads N] [--requests N] [--live N] [--manifests N] [--ringwall PATH]
 
-What counts: no call, stream or socket fails; how long after the file was put in its place the new answer is seen (the
+The reloads are spread over the calls: one each time another part of them was answered. What counts: no call, stream or
+socket fails; how long after the file was put in its place the new answer is seen (the
 watch waits 30 ms for a folder to be quiet); and how long a World of many manifests takes. Raw numbers go to
 `bench/results/reload.json`.
 """
@@ -85,9 +86,9 @@ def under_load(stage, words):
     calls = Calls(Proxy(stage.wall, *stage.doors[9080], "http", None))
     calls.start()
     samples = []
-    while len(samples) < words.reloads or calls.requests < words.requests:
-        time.sleep(0.3)
-        number = len(samples) + 1
+    for number in range(1, words.reloads + 1):
+        while calls.requests < words.requests * (number - 0.5) / words.reloads:
+            time.sleep(0.1)
         since = stage.change(number)
         seen = until(lambda: ask(stage.doors[9090], "/", "changing.bench.example")[1] == f"answer {number}".encode())
         denied = ask(stage.doors[9090], f"/denied-{number}", "live.bench.example")[0]
@@ -97,6 +98,8 @@ def under_load(stage, words):
                         "certificate": name, "listener": listens})
         print(f"reload {number}: seen after {samples[-1]['seen_ms']} ms, policy {denied}, certificate {name},"
               f" listener {listens}", flush=True)
+    while calls.requests < words.requests:
+        time.sleep(0.1)
     calls.stop()
     return {"reloads": samples, "requests": calls.requests, "failed": calls.failed, **live.stop()}
 
@@ -173,7 +176,7 @@ class Calls(threading.Thread):
 
     def run(self):
         while self.going:
-            told = load(self.proxy, 3, 64)
+            told = load(self.proxy, 1, 64)
             self.requests += told["requests"]
             self.failed += told["errors"]
 

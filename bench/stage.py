@@ -112,6 +112,8 @@ class Stage:
 
     def proxies(self, case):
         """Ringwall and the peers for a case, by name."""
+        if case == "told":
+            return {"ringwall": self.second(10, "file", "on"), "silent": self.second(0, "off", "off")}
         if not hasattr(self, "peers"):
             nginx = self.start(["nginx", "-p", self.folder, "-e", "stderr", "-c", self.fill("nginx-proxy.conf")], self.ports[2])
             self.peers = {"nginx": nginx}
@@ -149,11 +151,30 @@ class Stage:
 
     def start_ringwall(self):
         """Brings the World up; its state folder then holds the mesh's authority, which signs for the peers too."""
-        command = [self.ringwall, "up", self.path("world"), "--state-dir", self.path("state"), "--format", "json",
-                   "--set", "workers=1"]
-        self.wall = self.start(command)
-        log, end = self.path("out-0.log"), time.monotonic() + DEADLINE
-        while time.monotonic() < end and self.wall.poll() is None:
+        self.wall, self.doors = self.bring_up("world", "state")
+
+    def second(self, traced, log, metrics):
+        """Ringwall once more, with the same World but for how many of a hundred calls are traced; its plain door."""
+        name = f"told-{traced}"
+        shutil.copytree(self.path("world"), self.path(name))
+        self.write(f"{name}-state/.keep", "")
+        os.chmod(self.path(f"{name}-state"), 0o700)
+        mesh = self.path(name, "01-mesh.yaml")
+        text, changed = re.subn(r"\bsampling: [\d.]+", f"sampling: {traced}.0", open(mesh).read())
+        if changed != 1:
+            raise SystemExit(f"{mesh} does not say once how many calls are traced")
+        self.write(f"{name}/01-mesh.yaml", text)
+        wall, doors = self.bring_up(name, f"{name}-state", f"access_log={log}", f"metrics={metrics}")
+        return Proxy(wall, *doors[9080], "http", None)
+
+    def bring_up(self, world, state, *settings):
+        """Starts Ringwall; the process, and the socket of each of the edge's ports."""
+        command = [self.ringwall, "up", self.path(world), "--state-dir", self.path(state), "--format", "json"]
+        for setting in ("workers=1", *settings):
+            command += ["--set", setting]
+        log = self.path(f"out-{len(self.started)}.log")
+        wall, end = self.start(command), time.monotonic() + DEADLINE
+        while time.monotonic() < end and wall.poll() is None:
             lines = [line for line in open(log).read().splitlines() if line.startswith("{") and line.endswith("}")]
             if lines:
                 break
@@ -162,7 +183,7 @@ class Stage:
             raise SystemExit("Ringwall does not come up:\n" + open(log).read())
         edge = [one for one in json.loads(lines[0])["listeners"] if one["role"] == "edge"]
         bound = {int(one["address"].rpartition(":")[2]): one["bound"].rpartition(":") for one in edge}
-        self.doors = {port: (host, int(at)) for port, (host, _, at) in bound.items()}
+        return wall, {port: (host, int(at)) for port, (host, _, at) in bound.items()}
 
     def world(self):
         """The platform's own manifests, its limits out of reach, and the bench's doors and policies beside them."""

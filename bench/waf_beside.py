@@ -16,7 +16,7 @@ kind: WafPolicy
 metadata: { name: all, namespace: istio-system }
 spec: { mode: block, requestBody: { limit: 2Mi } }
 """
-EDGE = pathlib.Path(__file__).parent.parent / "crates/ringwall/examples/conformance/edge.rs"
+EDGE = pathlib.Path(__file__).parent.parent / "crates/ringwall/examples/conformance_edge/edge.rs"
 
 
 def manifests(port):

@@ -12,6 +12,24 @@ struct Tally {
     broken: Vec<&'static str>,
 }
 
+/// What the steps after the tests run: built at one time.
+const BUILT: [&str; 14] = [
+    "--bin",
+    "ringwall",
+    "--example",
+    "gen",
+    "--example",
+    "fuzz_replay",
+    "--example",
+    "conformance",
+    "--example",
+    "conformance_edge",
+    "--example",
+    "conformance_kernel",
+    "--example",
+    "conformance_waf",
+];
+
 /// Runs all steps, also those after one that failed, and closes with the count.
 pub fn ci() -> bool {
     let mut tally = Tally::default();
@@ -26,9 +44,10 @@ pub fn ci() -> bool {
         doc.env("RUSTDOCFLAGS", "-D warnings");
         run::holds(doc)
     });
-    step(&mut tally, "gen", |_| run::example("xtask", "gen", &["--check"]));
+    step(&mut tally, "build", |_| run::builds(&BUILT));
+    step(&mut tally, "gen", |_| run::example("gen", &["--check"]));
     step(&mut tally, "bpf", objects);
-    step(&mut tally, "fuzz-replay", |_| run::example("xtask", "fuzz_replay", &[]));
+    step(&mut tally, "fuzz-replay", |_| run::example("fuzz_replay", &[]));
     step(&mut tally, "conformance", conformance);
     close(&tally)
 }

@@ -15,5 +15,5 @@ pub fn command(folders: &[&str]) -> bool {
         .and_then(|()| std::fs::write(&named, lines.join("\n")))
         .inspect_err(|error| eprintln!("{}: {error}", named.display()));
     let named = format!("--named={}", named.display());
-    held && written.is_ok() && run::example("xtask", "coverage", &[&[named.as_str()], folders].concat())
+    held && written.is_ok() && run::example("coverage", &[&[named.as_str()], folders].concat())
 }

@@ -33,13 +33,13 @@ fn main() -> ExitCode {
     let held = match words.as_slice() {
         ["ci"] => ci::ci(),
         ["tidy"] => tidy::command(),
-        ["gen", rest @ ..] => run::example("xtask", "gen", rest),
+        ["gen", rest @ ..] => run::example("gen", rest),
         ["conformance", suite, rest @ ..] => suites::command(suite, rest),
         ["coverage", rest @ ..] if !rest.is_empty() => coverage::command(rest),
         ["bench", name, rest @ ..] => bench::command(name, rest),
         ["bpf", rest @ ..] => bpf::command(rest),
         ["parts", rest @ ..] => bench::parts(rest),
-        ["fuzz-replay"] => run::example("xtask", "fuzz_replay", &[]),
+        ["fuzz-replay"] => run::example("fuzz_replay", &[]),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

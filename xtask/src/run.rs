@@ -32,11 +32,20 @@ pub fn holds(mut command: Command) -> bool {
     }
 }
 
-/// Runs an example of a package of the workspace.
-pub fn example(package: &str, name: &str, arguments: &[&str]) -> bool {
-    let mut words = vec!["run", "--quiet", "--release", "--package", package, "--example", name, "--"];
-    words.extend(arguments);
-    holds(cargo(&words))
+/// Runs an example, whose name no other package uses. It is built with the features that the whole workspace agrees on, as
+/// the tests are: built for its package alone, half the house would be compiled a second time.
+pub fn example(name: &str, arguments: &[&str]) -> bool {
+    if !builds(&["--example", name]) {
+        return false;
+    }
+    // Beside this program: cargo puts examples there, whatever its target directory.
+    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("examples").join(name)));
+    beside.is_some_and(|built| holds(program(&built.to_string_lossy(), arguments)))
+}
+
+/// Builds something of the workspace; whether it succeeded.
+pub fn builds(what: &[&str]) -> bool {
+    holds(cargo(&[&["build", "--quiet", "--release", "--workspace"], what].concat()))
 }
 
 /// Runs it, gives each line of its output to `each`, and returns all of them and whether it succeeded.

@@ -1,4 +1,4 @@
-//! Foreign suites: each is an example of one package that prints its failures and closes with `N passed, N failed`.
+//! Foreign suites: each is run by an example that prints its failures and closes with `N passed, N failed`.
 
 use crate::run;
 use std::path::{Path, PathBuf};
@@ -7,25 +7,31 @@ use std::path::{Path, PathBuf};
 pub struct Suite {
     /// Its name.
     pub name: &'static str,
-    /// The package whose example `conformance` runs it.
-    package: &'static str,
+    /// The example that runs it.
+    example: &'static str,
     /// What it needs in the corpus.
     needs: &'static str,
 }
 
+/// Suites of the firewall alone.
+const WAF: &str = "conformance_waf";
+/// Suites against the running binary.
+const EDGE: &str = "conformance_edge";
+
 /// All suites.
 pub const SUITES: &[Suite] = &[
-    Suite { name: "crs", package: "ringwall-waf", needs: "crs/tests" },
-    Suite { name: "crs-blocking", package: "ringwall", needs: "crs/tests" },
-    Suite { name: "crs-edge", package: "ringwall", needs: "crs/tests" },
-    Suite { name: "istio-paths", package: "xtask", needs: "istio/path-normalization.jsonl" },
-    Suite { name: "libinjection", package: "ringwall-waf", needs: "libinjection/verdicts.jsonl" },
-    Suite { name: "netpol", package: "xtask", needs: "netpol/truth-tables.jsonl" },
-    Suite { name: "router", package: "xtask", needs: "router/cases.jsonl" },
+    Suite { name: "crs", example: WAF, needs: "crs/tests" },
+    Suite { name: "crs-blocking", example: EDGE, needs: "crs/tests" },
+    Suite { name: "crs-edge", example: EDGE, needs: "crs/tests" },
+    Suite { name: "istio-paths", example: "conformance", needs: "istio/path-normalization.jsonl" },
+    Suite { name: "libinjection", example: WAF, needs: "libinjection/verdicts.jsonl" },
+    Suite { name: "netpol", example: "conformance", needs: "netpol/truth-tables.jsonl" },
+    Suite { name: "router", example: "conformance", needs: "router/cases.jsonl" },
 ];
 
 /// The truth tables of NetworkPolicy against a real kernel; needs root or user namespaces.
-const IN_THE_KERNEL: Suite = Suite { name: "netpol", package: "ringwall-kernel", needs: "netpol/truth-tables.jsonl" };
+const IN_THE_KERNEL: Suite =
+    Suite { name: "netpol", example: "conformance_kernel", needs: "netpol/truth-tables.jsonl" };
 
 /// `conformance SUITE [--kernel] [--corpus DIR]`; `crs --through-edge` and `crs --blocking` are `crs-edge` and
 /// `crs-blocking`.
@@ -80,10 +86,10 @@ pub fn run(suite: &Suite, folder: Option<&Path>) -> bool {
         return false;
     }
     println!("── conformance {}", suite.name);
-    if suite.package == "ringwall" && !run::holds(run::cargo(&["build", "--quiet", "--release", "-p", "ringwall"])) {
+    if suite.example == EDGE && !run::builds(&["--bin", "ringwall"]) {
         return false;
     }
-    run::example(suite.package, "conformance", &[suite.name, "--corpus", &corpus.to_string_lossy()])
+    run::example(suite.example, &[suite.name, "--corpus", &corpus.to_string_lossy()])
 }
 
 /// The corpus: given, or named by `RINGWALL_CORPUS`, or beside the project.

@@ -2,6 +2,7 @@
 //! them can be brought back.
 //!
 //! In: inputs that were taken. Out: entries, and inputs again. Never: a World itself (it is lowered anew).
+//! Each World is a file of its own, written once: what a reload costs does not grow with what was before it.
 
 use crate::source::Input;
 use crate::state::{StateDir, StateError};
@@ -44,13 +45,16 @@ impl History {
     /// Reads the history of a state folder; without one it lives in memory.
     ///
     /// # Errors
-    /// [`StateError`]. A file that is not a history is put aside as if it were empty: it decides nothing.
+    /// [`StateError`]. A file that is not of a history is as if it were not there: it decides nothing.
     pub fn open(state: Option<StateDir>) -> Result<Self, StateError> {
-        let bytes = match &state {
-            Some(state) => state.read("history.json")?,
-            None => None,
-        };
-        let stored = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let mut stored: Vec<Stored> = Vec::new();
+        if let Some(state) = &state {
+            for name in state.names(BEGIN)? {
+                let bytes = state.read(&name)?;
+                stored.extend(bytes.and_then(|bytes| serde_json::from_slice::<Stored>(&bytes).ok()));
+            }
+        }
+        stored.sort_by_key(|one| one.entry.generation);
         Ok(Self { state, stored })
     }
 
@@ -82,14 +86,15 @@ impl History {
             revision,
             difference: difference(before, &inputs),
         };
-        self.stored.push(Stored { entry, inputs });
-        if self.stored.len() > KEPT {
-            self.stored.remove(0);
-        }
-        match &self.state {
-            Some(state) => state.write("history.json", &serde_json::to_vec(&self.stored).unwrap_or_default()),
-            None => Ok(()),
-        }
+        let stored = Stored { entry, inputs };
+        let name = file(&stored);
+        let bytes = self.state.as_ref().map(|_| serde_json::to_vec(&stored).unwrap_or_default());
+        self.stored.push(stored);
+        let old = self.stored.len().saturating_sub(KEPT);
+        let gone: Vec<_> = self.stored.drain(..old).collect();
+        let (Some(state), Some(bytes)) = (&self.state, bytes) else { return Ok(()) };
+        state.write(&name, &bytes)?;
+        gone.iter().try_for_each(|old| state.remove(&file(old)))
     }
 
     /// The entries, oldest first.
@@ -103,6 +108,13 @@ impl History {
         let input = |(name, text): &(String, String)| Input { name: name.clone(), bytes: text.clone().into_bytes() };
         Some(stored.inputs.iter().map(input).collect())
     }
+}
+
+/// What the names of a history's files begin with.
+const BEGIN: &str = "world-";
+
+fn file(stored: &Stored) -> String {
+    format!("{BEGIN}{}.json", stored.entry.generation)
 }
 
 fn difference(before: &[(String, String)], after: &[(String, String)]) -> Vec<String> {
@@ -160,11 +172,15 @@ mod tests {
 
     #[test]
     fn history_is_bounded() {
-        let mut history = History::open(None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&folder.path().join("s")).unwrap();
+        let mut history = History::open(Some(state.clone())).unwrap();
         for n in 0..KEPT as u64 + 5 {
             history.note("x", None, &[input("a", &n.to_string())], Timestamp(n)).unwrap();
         }
         assert_eq!(history.entries().count(), KEPT);
         assert_eq!(history.next_generation(), KEPT as u64 + 6);
+        let again = History::open(Some(state)).unwrap();
+        assert!(again.entries().eq(history.entries()));
     }
 }

@@ -95,6 +95,7 @@ pub const SETTINGS: &[Definition] = &[
         DURATION,
         Takes::Restart,
     ),
+    define("metrics", "whether calls are counted for `/metrics`", "on", Form::Word(&["on", "off"]), Takes::Restart),
     define(
         "never_block",
         "addresses and CIDRs that no block reaches at `block_links`, such as balancers; own addresses are always among them",

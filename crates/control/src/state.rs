@@ -74,6 +74,32 @@ impl StateDir {
         Ok(Some(bytes))
     }
 
+    /// The names of the files that begin so, in no order.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn names(&self, begin: &str) -> Result<Vec<String>, StateError> {
+        let told = |error| StateError::Io { path: self.path.clone(), error };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(told)? {
+            let name = entry.map_err(told)?.file_name();
+            names.extend(name.to_str().filter(|name| name.starts_with(begin)).map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    /// Takes a file away; it is no error when there is none.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.file(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StateError::Io { path, error }),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a file whole, or not at all.
     ///
     /// # Errors

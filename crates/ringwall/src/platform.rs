@@ -296,6 +296,10 @@ fn open_telemetry(options: &Options, folder: &std::path::Path) -> Result<Telemet
         })
     };
     let bytes = options.settings.number("trace_records").saturating_mul(2048);
+    let counting = match options.settings.text("metrics") {
+        "off" => ringwall_telemetry::Counting::NoCalls,
+        _ => ringwall_telemetry::Counting::Calls,
+    };
     let output = ringwall_telemetry::Output {
         access,
         flow: kept("flow.log")?,
@@ -303,6 +307,7 @@ fn open_telemetry(options: &Options, folder: &std::path::Path) -> Result<Telemet
         audit: kept("audit.log")?,
         decisions: Some((folder.to_owned(), bytes)),
         lines_per_second: 100_000,
+        counting,
     };
     Telemetry::start(output).map_err(|error| NotUp(format!("logs: {error}")))
 }

@@ -20,4 +20,4 @@ pub mod writer;
 
 pub use log::Format;
 pub use metrics::{Certificate, Level, Readiness};
-pub use telemetry::{AccessLog, Logs, Names, Output, Telemetry, Which};
+pub use telemetry::{AccessLog, Counting, Logs, Names, Output, Telemetry, Which};

@@ -52,6 +52,17 @@ pub struct Output {
     pub decisions: Option<(PathBuf, u64)>,
     /// Lines a second, over all logs.
     pub lines_per_second: u32,
+    /// Whether calls are counted.
+    pub counting: Counting,
+}
+
+/// Whether calls are counted in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// Each call.
+    Calls,
+    /// No call; what else there is to count is counted all the same.
+    NoCalls,
 }
 
 /// What is logged and traced: comes with a World.
@@ -90,6 +101,7 @@ pub struct Telemetry {
     decisions: Option<PathBuf>,
     spans: Mutex<VecDeque<Value>>,
     good: Rate,
+    counting: Counting,
 }
 
 impl Telemetry {
@@ -100,11 +112,11 @@ impl Telemetry {
     pub fn start(output: Output) -> io::Result<Self> {
         let decisions = output.decisions.as_ref().map(|(directory, _)| directory.clone());
         let ring = output.decisions.as_ref().map(|(directory, bytes)| Ring::open(directory, *bytes)).transpose()?;
-        let Output { access, flow, firewall, audit, .. } = output;
+        let Output { access, flow, firewall, audit, counting, .. } = output;
         let sinks = Sinks { access, flow, firewall, audit, ring };
         let writer = Writer::start(sinks, output.lines_per_second)?;
         let (metrics, logs, spans) = Default::default();
-        Ok(Self { metrics, writer, logs, decisions, spans, good: Rate::new(GOOD_RECORDS) })
+        Ok(Self { metrics, writer, logs, decisions, spans, good: Rate::new(GOOD_RECORDS), counting })
     }
 
     /// Takes over what a new World says of logs.
@@ -159,7 +171,9 @@ impl Telemetry {
     }
 
     fn exchange(&self, exchange: &Exchange, names: &Names<'_>) {
-        tally::count(&mut self.metrics.shard(), exchange, names);
+        if self.counting == Counting::Calls {
+            tally::count(&mut self.metrics.shard(), exchange, names);
+        }
         let logs = Arc::clone(&self.logs.read().unwrap_or_else(PoisonError::into_inner));
         for access in &logs.access {
             let wanted = match &access.which {
@@ -177,10 +191,13 @@ impl Telemetry {
             self.write(Log::Decisions, &format!("{}\n", crate::record::exchange(exchange, names)), exchange.started);
         }
         if logs.sampling.takes(exchange.id, &exchange.request_fields) {
+            let span = span::zipkin(exchange);
             let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-            if spans.len() < MOST_SPANS {
-                spans.push_back(span::zipkin(exchange));
+            // Who asks wants to know of now: the oldest goes.
+            if spans.len() >= MOST_SPANS {
+                spans.pop_front();
             }
+            spans.push_back(span);
         }
     }
 

@@ -201,9 +201,20 @@ impl Authorities {
     }
 }
 
-/// Keys that take long to make, made ahead on a thread of their own: one of each kind that was asked for.
+/// Keys that take long to make, made ahead on a thread of their own, a few of each kind that was asked for: a reload does
+/// not wait for one.
 #[derive(Clone, Default)]
-struct SpareKeys(Arc<Mutex<BTreeMap<KeyKind, FreshKey>>>);
+struct SpareKeys(Arc<Mutex<Spares>>);
+
+#[derive(Default)]
+struct Spares {
+    keys: BTreeMap<KeyKind, Vec<FreshKey>>,
+    /// Whether the thread that makes them runs.
+    making: bool,
+}
+
+/// So many keys of a kind are kept ready.
+const SPARES: usize = 4;
 
 impl SpareKeys {
     /// A key that was made ahead, or one that is made now.
@@ -211,18 +222,42 @@ impl SpareKeys {
         if !kind.is_slow() {
             return kind.generate();
         }
-        let spare = self.lock().remove(&kind);
-        let keys = self.clone();
-        // Without a thread the next key is made when it is needed.
-        drop(std::thread::Builder::new().name("keys".into()).spawn(move || {
-            if let Ok(key) = kind.generate() {
-                keys.lock().insert(kind, key);
-            }
-        }));
+        let spare = self.lock().keys.entry(kind).or_default().pop();
+        self.restock();
         spare.map_or_else(|| kind.generate(), Ok)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<KeyKind, FreshKey>> {
+    /// Has what is missing made. Without a thread the next key is made when it is needed.
+    fn restock(&self) {
+        if std::mem::replace(&mut self.lock().making, true) {
+            return;
+        }
+        let keys = self.clone();
+        let made = std::thread::Builder::new().name("keys".into()).spawn(move || {
+            while let Some(kind) = keys.missing() {
+                let made = kind.generate();
+                let mut spares = keys.lock();
+                let Ok(key) = made else {
+                    spares.making = false;
+                    return;
+                };
+                spares.keys.entry(kind).or_default().push(key);
+            }
+        });
+        if made.is_err() {
+            self.lock().making = false;
+        }
+    }
+
+    /// A kind of which there are too few; `None` also ends the making.
+    fn missing(&self) -> Option<KeyKind> {
+        let mut spares = self.lock();
+        let missing = spares.keys.iter().find(|(_, keys)| keys.len() < SPARES).map(|(kind, _)| *kind);
+        spares.making = missing.is_some();
+        missing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spares> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -41,10 +41,11 @@ impl Platform {
         let generation = live.history.next_generation().max(self.world().world.generation + 1);
         let (mut world, mut findings) = lower(&inputs, generation, self.options.stand_in);
         findings.extend(world.arm(&self.options.rules));
-        let rendered =
-            ringwall_manifest::render::human(&findings, &world.sources, ringwall_manifest::render::Colour::Plain);
+        let render = |world: &World| {
+            ringwall_manifest::render::human(&findings, &world.sources, ringwall_manifest::render::Colour::Plain)
+        };
         if !world::may_be_taken(&findings) {
-            return Err(NotUp(rendered));
+            return Err(NotUp(render(&world)));
         }
         if let Some(isolation) = &self.isolation {
             isolation.make_homes(&world).map_err(|error| NotUp(format!("{error}\n")))?;
@@ -65,7 +66,8 @@ impl Platform {
             let settled = isolation.settle(&current.world);
             settled.map_err(|error| NotUp(format!("World {generation} is in force, but not all links: {error}\n")))?;
         }
-        live.findings = rendered;
+        // ORDER: once it is in force: nobody waits for what people read.
+        live.findings = render(&current.world);
         live.inputs = inputs;
         let inputs = std::mem::take(&mut live.inputs);
         let noted = live.history.note(author, revision, &inputs, now());

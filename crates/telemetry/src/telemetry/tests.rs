@@ -1,4 +1,4 @@
-use super::{AccessLog, Logs, Names, Output, Telemetry, Which};
+use super::{AccessLog, Counting, Logs, Names, Output, Telemetry, Which};
 use crate::{Format, span::Sampling};
 use ringwall_model::{
     CallId, Connection, Decision, Endpoint, Event, Exchange, Inventory, Layer, Millis, Protocol, Reason, Reply, Role,
@@ -129,6 +129,7 @@ fn room(lines_per_second: u32) -> Room {
         flow: Box::new(flow.clone()),
         decisions: Some((directory.path().into(), 1 << 20)),
         lines_per_second,
+        counting: Counting::Calls,
     };
     Room { telemetry: Telemetry::start(output).unwrap(), access, flow, _directory: directory }
 }

@@ -1,4 +1,4 @@
-//! Foreign suites: `conformance -- crs|libinjection [--corpus DIR]`. Prints each failing case and closes with
+//! Foreign suites: `conformance_waf crs|libinjection [--corpus DIR]`. Prints each failing case and closes with
 //! `N passed, N failed`.
 
 #[path = "../tests/harness.rs"]
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             (passed, failed.len())
         }
         _ => {
-            eprintln!("usage: conformance crs|libinjection [--corpus DIR]");
+            eprintln!("usage: conformance_waf crs|libinjection [--corpus DIR]");
             return ExitCode::from(2);
         }
     };

@@ -1,4 +1,4 @@
-//! NetworkPolicy in a real kernel: `conformance netpol --corpus DIR [STEP]`. Nine namespaces x/a … z/c and one outside,
+//! NetworkPolicy in a real kernel: `conformance_kernel netpol --corpus DIR [STEP]`. Nine namespaces x/a … z/c and one outside,
 //! the policies of each step of the authors' truth tables compiled and applied, every flow sent for real: TCP
 //! connections, UDP datagrams, SCTP INIT packets. Prints each flow that the kernel decided otherwise than the authors'
 //! matcher or than `packet`'s judge, and closes with `N passed, N failed`; a step counts once.
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         ["netpol", "--corpus", corpus] => (corpus.to_owned(), None),
         ["netpol", "--corpus", corpus, step] => (corpus.to_owned(), Some(step.to_owned())),
         _ => {
-            eprintln!("usage: conformance netpol --corpus DIR [STEP]");
+            eprintln!("usage: conformance_kernel netpol --corpus DIR [STEP]");
             return ExitCode::from(2);
         }
     };

@@ -1,15 +1,15 @@
-//! The Core Rule Set's regression tests through the real edge: `conformance crs-edge|crs-blocking --corpus DIR`. The
+//! The Core Rule Set's regression tests through the real edge: `conformance_edge crs-edge|crs-blocking --corpus DIR`. The
 //! binary comes up on loopback with the rule set of the corpus, an application in this process answers as `albedo` does,
 //! each request goes over a connection of its own, and what matched is read from the firewall's log. Prints each failing
 //! case and closes with `N passed, N failed`.
 
-#[path = "conformance/application.rs"]
+#[path = "conformance_edge/application.rs"]
 mod application;
-#[path = "conformance/blocking.rs"]
+#[path = "conformance_edge/blocking.rs"]
 mod blocking;
-#[path = "conformance/client.rs"]
+#[path = "conformance_edge/client.rs"]
 mod client;
-#[path = "conformance/edge.rs"]
+#[path = "conformance_edge/edge.rs"]
 mod edge;
 #[path = "../../waf/tests/harness.rs"]
 mod harness;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let score = match arguments.first().map(String::as_str) {
         Some("crs-edge") => through_edge(&folder),
         Some("crs-blocking") => blocking::run(&folder),
-        _ => Err("usage: conformance crs-edge|crs-blocking [--corpus DIR]".into()),
+        _ => Err("usage: conformance_edge crs-edge|crs-blocking [--corpus DIR]".into()),
     };
     let score = match score {
         Ok(score) => score,
