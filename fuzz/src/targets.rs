@@ -14,6 +14,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("bot", bot),
     ("chunk", chunks),
     ("dns", names),
+    ("dns_answer", answers),
     ("head", head),
     ("h2", streams),
     ("key_set", key_set),
@@ -353,6 +354,17 @@ fn bot(bytes: &[u8]) {
     bots.believe("bot", "bot", "192.0.2.0/24").unwrap_or_else(|error| panic!("{error}"));
     let verdict = bots.judge(fields, Sender { address: [192, 0, 2, 1].into(), last_minute: Some(bytes.len() as u64) });
     assert_eq!(verdict.score, verdict.signs.iter().map(|sign| sign.points).sum::<u32>());
+}
+
+/// An answer from outside: what is read of it is of the family that was asked for, and cut anywhere it is none.
+fn answers(bytes: &[u8]) {
+    use ringwall_kernel::dns::{Wanted, answer};
+    let id = bytes.first_chunk().copied().map(u16::from_be_bytes).unwrap_or_default();
+    for (wanted, v4) in [(Wanted::V4, true), (Wanted::V6, false)] {
+        let read = answer::read_answer(bytes, id, "api.example.com", wanted);
+        assert!(read.iter().flatten().all(|(address, _)| address.is_ipv4() == v4));
+        assert!(read.is_err() || bytes.len() <= answer::MOST_OF_ANSWER);
+    }
 }
 
 /// A question that is read is said back as it came, and its name has no byte that could be taken for another.

@@ -87,6 +87,13 @@ pub const SETTINGS: &[Definition] = &[
         Takes::Restart,
     ),
     define("drain_timeout", "how long open requests may finish after SIGTERM", "10s", DURATION, Takes::Restart),
+    define(
+        "established_flows",
+        "flows that a change of network policies forbids and that are under way (`up --isolate`): `keep` or `cut` (strict)",
+        "keep",
+        Form::Word(&["keep", "cut"]),
+        Takes::Restart,
+    ),
     define("facts_cooldown", "least time between two fetches of one key set", "10s", DURATION, Takes::Restart),
     define(
         "facts_lifetime",
@@ -96,6 +103,13 @@ pub const SETTINGS: &[Definition] = &[
         Takes::Restart,
     ),
     define("metrics", "whether calls are counted for `/metrics`", "on", Form::Word(&["on", "off"]), Takes::Restart),
+    define(
+        "name_server",
+        "who is asked for names that `domainNames` allow (`up --isolate`), `address:port`; empty: as in /etc/resolv.conf",
+        "",
+        Form::Path,
+        Takes::Restart,
+    ),
     define(
         "never_block",
         "addresses and CIDRs that no block reaches at `block_links`, such as balancers; own addresses are always among them",

@@ -85,7 +85,7 @@ pub(crate) async fn open_as(
     protocols: Vec<Vec<u8>>,
 ) -> Result<Opened, Unreachable> {
     let open = async {
-        let stream = shared.dial.dial(to.source, &to.to).await;
+        let stream = shared.dial.dial(&to.caller, &to.to).await;
         let stream = stream.map_err(|error| Unreachable::Refused(crate::link::reason(&error)))?;
         // A delayed small write is only slower, so a socket that does not take the option still serves.
         let _ = stream.set_nodelay(true);

@@ -10,7 +10,7 @@ use crate::registry::{Registry, Selector};
 use crate::tls::{Credentials, Denials};
 use crate::worker::{self, Command};
 use arc_swap::ArcSwap;
-use ringwall_model::{Event, Listener, UpstreamChange, WorkloadId};
+use ringwall_model::{Event, Listener, UpstreamChange};
 use ringwall_pki::Denylist;
 use std::io;
 use std::sync::Arc;
@@ -66,8 +66,9 @@ impl Shared {
 
 /// Opens connections to where destinations really are.
 pub trait Dial: Send + Sync + 'static {
-    /// Connects on behalf of a workload; the engine sees to time limits.
-    fn dial<'a>(&'a self, source: WorkloadId, to: &'a Destination) -> Local<'a, io::Result<TcpStream>>;
+    /// Connects on behalf of a workload, by its name (`namespace/name`): its number is another in another World. The
+    /// engine sees to time limits.
+    fn dial<'a>(&'a self, caller: &'a str, to: &'a Destination) -> Local<'a, io::Result<TcpStream>>;
 }
 
 /// Receives what happened. Called on worker threads: it must not block.

@@ -334,9 +334,9 @@ pub trait Kept: Any + Send + Sync + std::fmt::Debug {}
 
 impl Upstream {
     /// One place in clear text with the defaults of Istio: 10 s to connect, 2 retries, no timeout.
-    pub fn plain(cluster: &str, endpoint: SocketAddr, source: WorkloadId) -> Self {
+    pub fn plain(cluster: &str, endpoint: SocketAddr) -> Self {
         let cluster: Arc<str> = cluster.into();
-        let place = Place::plain(cluster.clone(), Destination::Address(endpoint), source);
+        let place = Place::plain(cluster.clone(), Destination::Address(endpoint));
         Self {
             cluster,
             places: Arc::new([Arc::new(place)]),
@@ -366,9 +366,8 @@ pub struct Place {
     pub to: Destination,
     /// The cluster that it belongs to.
     pub cluster: Arc<str>,
-    /// The workload that calls: whose network and whose SVID.
-    pub source: WorkloadId,
-    /// Its name, `namespace/name`: numbers of workloads change with the World, connections live on.
+    /// The workload that calls, `namespace/name`: whose network and whose SVID. Numbers of workloads change with the
+    /// World, connections live on.
     pub caller: Arc<str>,
     /// TLS on this hop.
     pub tls: UpstreamTls,
@@ -378,9 +377,9 @@ pub struct Place {
 
 impl Place {
     /// HTTP/1.1 in clear text.
-    pub fn plain(cluster: Arc<str>, to: Destination, source: WorkloadId) -> Self {
+    pub fn plain(cluster: Arc<str>, to: Destination) -> Self {
         let (tls, speaks) = (UpstreamTls::Clear, Speaks::Http1);
-        Self { to, cluster, source, caller: "".into(), tls, speaks }
+        Self { to, cluster, caller: "".into(), tls, speaks }
     }
 }
 

@@ -4,6 +4,8 @@
 //! question, a second question, a byte that is not accounted for. Follows RFC 1035 section 4, RFC 6891 (the OPT record is
 //! read and not answered to, which section 7 allows).
 
+pub mod answer;
+
 use std::net::IpAddr;
 
 /// The most bytes of a message that is read.

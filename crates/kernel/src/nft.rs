@@ -14,6 +14,7 @@ pub mod layout;
 pub mod read;
 pub mod rule;
 pub mod table;
+pub mod text;
 pub mod watch;
 
 use crate::netlink::attribute::Writer;

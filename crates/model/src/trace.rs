@@ -18,13 +18,20 @@ pub struct Entry {
     pub passed: bool,
     /// Its reason.
     pub because: Reason,
+    /// The rule in audit mode by which it would refuse a call that it lets pass.
+    pub would_refuse: Option<Reason>,
 }
 
 impl Trace {
     /// Notes a layer's decision.
     pub fn note(&mut self, layer: Layer, decision: &Decision) {
         let passed = matches!(decision, Decision::Pass { .. });
-        self.steps.push(Entry { layer, passed, because: decision.because() });
+        self.steps.push(Entry { layer, passed, because: decision.because(), would_refuse: None });
+    }
+
+    /// Notes a layer's decision to let pass what a rule in audit mode would refuse.
+    pub fn note_audited(&mut self, layer: Layer, because: Reason, would_refuse: Reason) {
+        self.steps.push(Entry { layer, passed: true, because, would_refuse: Some(would_refuse) });
     }
 
     /// The steps in order.
@@ -37,12 +44,15 @@ impl Trace {
         self.steps.last().filter(|step| !step.passed)
     }
 
-    /// One line a layer: `mesh      pass    AuthorizationPolicy/application/kong-to-bff#/spec/rules/0`.
+    /// One line a layer, and one more where a rule in audit mode would refuse: `mesh      pass    AuthorizationPolicy/application/kong-to-bff#/spec/rules/0`.
     pub fn render(&self, rules: &RuleBook) -> String {
         let mut text = String::new();
         for step in &self.steps {
             let verdict = if step.passed { "pass" } else { "refuse" };
             text.push_str(&format!("{:<9} {verdict:<7} {}\n", step.layer.as_str(), rules.render(step.because)));
+            if let Some(audited) = step.would_refuse {
+                text.push_str(&format!("{:<9} audit   {}\n", step.layer.as_str(), rules.render(audited)));
+            }
         }
         text
     }

@@ -4,9 +4,10 @@
 //! it is asked once for all.
 
 use crate::endpoint::{Endpoint, EndpointId, Endpoints, Network};
-use crate::policy::{Namespaces, Pods, Policies, Policy};
+use crate::policy::{Action, Namespaces, Peer, Pods, Policies, Policy};
 use ringwall_model::Labels;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 /// Policies over endpoints. Immutable.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +65,14 @@ impl Ground {
         list.iter().filter_map(|index| self.policies.list().get(*index as usize))
     }
 
+    /// Whether a rule allows what has this address to reach a name, whichever port: then the name may be asked for.
+    pub fn allows_name(&self, source: IpAddr, name: &str) -> bool {
+        let Some(own) = self.endpoints.at(source) else { return false };
+        let rules = self.selecting(own, Direction::Egress).flat_map(|policy| policy.egress.iter().flatten());
+        let peers = rules.filter(|rule| rule.action == Action::Accept).flat_map(|rule| rule.peers.iter().flatten());
+        peers.into_iter().any(|peer| matches!(peer, Peer::Name(pattern) if pattern.matches(name)))
+    }
+
     pub(crate) fn selecting_indexes(&self, endpoint: EndpointId, direction: Direction) -> &[u32] {
         match (self.identity(endpoint), direction) {
             (None, _) => &[],
@@ -100,6 +109,12 @@ impl Ground {
             pods.pods.is_empty() || self.identities.get(*index as usize).is_some_and(|it| pods.pods.matches(&it.labels))
         };
         in_namespaces.into_iter().flatten().copied().filter(selected).collect()
+    }
+
+    /// The endpoints that a choice of pods selects.
+    pub fn chosen(&self, pods: &Pods) -> impl Iterator<Item = &Endpoint> {
+        let members = self.identities_of(pods).into_iter().flat_map(|identity| self.members(identity));
+        members.filter_map(|id| self.endpoints.get(*id))
     }
 
     pub(crate) fn members(&self, identity: u32) -> &[EndpointId] {

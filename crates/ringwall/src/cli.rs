@@ -97,6 +97,12 @@ pub enum Command {
         #[command(subcommand)]
         what: Kernel,
     },
+    /// Write what is enforced in the words of another program; nothing is applied.
+    Export {
+        /// In whose words.
+        #[command(subcommand)]
+        what: Export,
+    },
     /// Refuse an address, user, tenant or identity for a while, also on connections that are open now.
     Block(Block),
     /// End a block.
@@ -327,6 +333,30 @@ pub struct Run {
     /// The program and its arguments.
     #[arg(required = true, last = true)]
     pub command: Vec<String>,
+}
+
+/// In whose words.
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// Network policies as a file for `nft -f`, with whose rules are where as comments.
+    Nft(Nft),
+}
+
+/// Whose network policies.
+#[derive(Debug, Args)]
+pub struct Nft {
+    /// Folders or files of manifests; `-` for standard input.
+    #[arg(required = true)]
+    pub manifests: Vec<String>,
+    /// Only what this workload has: `namespace/name`.
+    #[arg(long, value_name = "WORKLOAD")]
+    pub workload: Option<String>,
+    /// Only what the workloads of this node have.
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+    /// Make up the workloads that policies name and nothing declares.
+    #[arg(long)]
+    pub stand_in: bool,
 }
 
 /// What to do with the packet filter.

@@ -9,6 +9,7 @@ mod crs;
 mod demo;
 mod exit;
 mod explain;
+mod export;
 mod import;
 mod platform;
 mod probe;
@@ -56,6 +57,7 @@ fn run(cli: Cli) -> Exit {
         Command::Token(token) => remote.token(token),
         Command::Run(run) => run::run(run, &folder),
         Command::Kernel { what } => remote.kernel(*what),
+        Command::Export { what: cli::Export::Nft(wanted) } => export::nft(wanted),
         Command::Probe(probe) => remote.probe(probe),
         Command::Crs { what } => crs::run(what, &cli.common, &settings, &folder),
         Command::Config => config::show(&cli.common, &settings),

@@ -132,8 +132,7 @@ impl Platform {
         let facts = Arc::new(keeper(&options, &current, &binds, &provider));
         let bench = aside::Bench::start(aside::threads()).map_err(|error| NotUp(error.to_string()))?;
         let screen = screen::Screen::open(&options.settings).map_err(|error| NotUp(format!("{error}\n")))?;
-        let isolation = options.isolate.map(|standing| Isolation::start(standing, current.clone())).transpose();
-        let isolation = isolation.map_err(|error| NotUp(format!("{error}\n")))?.map(Arc::new);
+        let isolation = make_node(&options, &current)?;
         let force =
             InForce::new(current.clone(), facts, binds.clone(), options.proxy_header, (isolation.clone(), bench));
         let force = Arc::new(force);
@@ -146,7 +145,7 @@ impl Platform {
         let telemetry = Arc::new(open_telemetry(&options, &traces)?);
         let dial: Arc<dyn Dial> = match &isolation {
             Some(isolation) => Arc::new(NodeDial { isolation: isolation.clone(), current }),
-            None => Arc::new(LoopbackDial { binds: binds.clone() }),
+            None => Arc::new(LoopbackDial { current, binds: binds.clone() }),
         };
         let sink = Arc::new(Sink { telemetry: telemetry.clone(), force: force.clone() });
         if let Some(isolation) = &isolation {
@@ -268,6 +267,29 @@ fn keeper(
         };
         Some(document.to_string().into_bytes())
     }))
+}
+
+/// The node of isolated workloads, when they are to be isolated.
+fn make_node(options: &Options, current: &Arc<ArcSwap<Current>>) -> Result<Option<Arc<Isolation>>, NotUp> {
+    let Some(standing) = options.isolate else { return Ok(None) };
+    let established = match options.settings.text("established_flows") {
+        "cut" => isolation::filter::Established::Cut,
+        _ => isolation::filter::Established::Keep,
+    };
+    let outside = name_server(&options.settings)?;
+    let isolation = Isolation::start(standing, current.clone(), established, outside);
+    isolation.map(|isolation| Some(Arc::new(isolation))).map_err(|error| NotUp(format!("{error}\n")))
+}
+
+/// Who is asked for names of the outside.
+fn name_server(settings: &Settings) -> Result<Option<SocketAddr>, NotUp> {
+    let text = settings.text("name_server");
+    if text.is_empty() {
+        return Ok(isolation::names::of_machine());
+    }
+    let plain = || text.parse().ok().map(|address| SocketAddr::new(address, 53));
+    let address = text.parse().ok().or_else(plain);
+    address.map(Some).ok_or_else(|| NotUp(format!("`name_server` is an address or `address:port`, not `{text}`\n")))
 }
 
 fn restore_blocks(options: &Options, force: &InForce) -> Result<(), NotUp> {

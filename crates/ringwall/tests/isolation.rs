@@ -59,8 +59,15 @@ impl Wall {
     fn up() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state").display().to_string();
-        let arguments = ["up", "examples/ai-platform", "--stand-in", "--isolate", "--state-dir", &state];
-        let mut child = ringwall(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(
+            folder,
+            state.clone(),
+            &["up", "examples/ai-platform", "--stand-in", "--isolate", "--state-dir", &state],
+        )
+    }
+
+    fn of(folder: tempfile::TempDir, state: String, arguments: &[&str]) -> Option<Self> {
+        let mut child = ringwall(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap())
             .lines()
             .map_while(Result::ok)
@@ -110,4 +117,92 @@ fn programs_of_workloads_are_held() {
     assert_eq!(curl("http://attacker.example/"), "000 6");
     let kernel = text(&ringwall(&["kernel", "status", "--state-dir", &wall.state]).output().unwrap());
     assert!(kernel.contains("as asked for"), "{kernel}");
+}
+
+/// A pod that may reach one name, and one that may reach nothing.
+const NAMED: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: { name: shop }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: web, namespace: shop, labels: { app: web } }
+spec: { containers: [{ name: c }] }
+status: { podIP: 10.244.9.1 }
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: closed, namespace: shop }
+spec: { podSelector: {}, policyTypes: [Ingress, Egress] }
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: { name: provider }
+spec:
+  tier: Admin
+  priority: 1
+  subject: { namespaces: {} }
+  egress:
+  - { action: Accept, to: [{ domainNames: ["api.example.com"] }], protocols: [{ tcp: { destinationPort: { number: 443 } } }] }
+"#;
+
+/// Answers every question with one address, and keeps the names that it was asked for.
+fn resolver(address: [u8; 4]) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = socket.local_addr().unwrap().to_string();
+    let asked = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let heard = asked.clone();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut bytes) {
+            let mut answer = bytes[..length].to_vec();
+            heard.lock().unwrap().push(String::from_utf8_lossy(&answer[12..length - 5]).into_owned());
+            let is_v4 = answer[length - 3] == 1;
+            (answer[2], answer[3], answer[7]) = (0x81, 0x80, u8::from(is_v4));
+            if is_v4 {
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+                answer.extend(address);
+            }
+            socket.send_to(&answer, from).unwrap();
+        }
+    });
+    (at, asked)
+}
+
+#[test]
+fn an_allowed_name_is_asked_for_and_its_address_alone_let_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let (set, state) = (folder.path().join("set"), folder.path().join("state"));
+    std::fs::create_dir(&set).unwrap();
+    std::fs::write(set.join("named.yaml"), NAMED).unwrap();
+    let (server, asked) = resolver([198, 51, 100, 7]);
+    let (set, state) = (set.display().to_string(), state.display().to_string());
+    let server = format!("name_server={server}");
+    let arguments = ["up", &set, "--isolate", "--crs", "none", "--state-dir", &state, "--set", &server];
+    let Some(wall) = Wall::of(folder, state.clone(), &arguments) else { return };
+    let look_up = |name: &str| text(&wall.run("shop/web", &["getent", "ahostsv4", name]));
+    let dial = |to: &str| wall.run("shop/web", &["curl", "-s", "-m", "1", &format!("https://{to}/")]);
+    // Before the name is known nobody may be reached, and afterwards its address alone.
+    dial("198.51.100.7");
+    let dropped = || std::fs::read_to_string(Path::new(&state).join("flow.log")).unwrap();
+    let told = |to: &str| {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let to = format!("\"destination\":\"{to}\"");
+        while std::time::Instant::now() < until && !dropped().contains(&to) {
+            std::thread::yield_now();
+        }
+        dropped().matches(&to).count()
+    };
+    let before = told("198.51.100.7");
+    assert!(before >= 1, "{}", dropped());
+    assert!(look_up("api.example.com").contains("198.51.100.7"));
+    assert!(!look_up("attacker.example").contains("198.51.100.7"));
+    dial("198.51.100.7");
+    dial("198.51.100.8");
+    assert!(told("198.51.100.8") >= 1, "{}", dropped());
+    // What was told of the one was told before the other was.
+    assert_eq!(told("198.51.100.7"), before, "{}", dropped());
+    let asked = asked.lock().unwrap();
+    assert!(asked.iter().all(|name| name.contains("api")) && !asked.is_empty(), "{asked:?}");
 }

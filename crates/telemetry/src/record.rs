@@ -16,6 +16,7 @@ pub fn exchange(exchange: &Exchange, names: &Names<'_>) -> Value {
                 "layer": step.layer.as_str(),
                 "verdict": verdict(step.passed),
                 "rule": names.rules.render(step.because),
+                "would_be_refused_by": step.would_refuse.map(|audited| names.rules.render(audited)),
             })
         })
         .collect();

@@ -102,7 +102,11 @@ impl Tallies {
         let mut hasher = self.hasher.build_hasher();
         parts(exchange).hash(&mut hasher);
         protocol.hash(&mut hasher);
-        exchange.trace.steps().iter().for_each(|step| (step.layer, step.passed, step.because).hash(&mut hasher));
+        exchange
+            .trace
+            .steps()
+            .iter()
+            .for_each(|step| (step.layer, step.passed, step.because, step.would_refuse).hash(&mut hasher));
         let hash = hasher.finish();
         let same = self.kinds.get(&hash).into_iter().flatten().find(|(kind, _)| kind.is_of(exchange, protocol));
         same.map(|(_, additions)| additions.clone()).ok_or(hash)
@@ -235,6 +239,10 @@ impl Making<'_> {
         for step in exchange.trace.steps() {
             let rule = peers::rule(step.because, self.names);
             self.one(Id::Decisions, &[step.layer.as_str(), &rule, crate::record::verdict(step.passed)]);
+            if let Some(audited) = step.would_refuse {
+                let rule = peers::rule(audited, self.names);
+                self.one(Id::Decisions, &[step.layer.as_str(), &rule, "would-refuse"]);
+            }
         }
         let told = Told {
             role: exchange.role,

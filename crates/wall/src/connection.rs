@@ -8,6 +8,7 @@ use crate::packet;
 use ringwall_manifest::World;
 use ringwall_mesh::route::{At, ConnectionChoice, ConnectionSelection, Target};
 use ringwall_model::{Decision, Layer, Listener, Peer, Reason, Role, Trace, WorkloadId};
+use ringwall_packet::Names;
 use std::sync::Arc;
 
 /// What the page says of a connection.
@@ -37,8 +38,9 @@ pub enum Way {
     },
 }
 
-/// Takes one connection through the layers of its listener's role. `dice` are random bits for weights.
-pub fn connection(world: &World, listener: &Listener, peer: &Peer, dice: u64) -> ConnectionOutcome {
+/// Takes one connection through the layers of its listener's role. `dice` are random bits for weights,
+/// `names` what names of the outside have turned out to be.
+pub fn connection(world: &World, listener: &Listener, peer: &Peer, dice: u64, names: &Names) -> ConnectionOutcome {
     let mut trace = Trace::default();
     let (own, port) = (listener.workload, listener.address.port());
     let server_name = peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
@@ -75,7 +77,7 @@ pub fn connection(world: &World, listener: &Listener, peer: &Peer, dice: u64) ->
         ConnectionSelection::Route(choice) => {
             let because = choice.because;
             trace.note(Layer::Route, &Decision::Pass { because });
-            let network = packet::leaving(world, own, &choice.host, choice.port, choice.subset.as_ref());
+            let network = packet::leaving(world, own, (&choice.host, choice.port), choice.subset.as_ref(), names);
             if let Some(because) = refused(network, &mut trace) {
                 return ended(because, trace);
             }
@@ -90,9 +92,12 @@ pub fn connection(world: &World, listener: &Listener, peer: &Peer, dice: u64) ->
 }
 
 /// Notes what the packet layer says; its reason when it refuses.
-fn refused(said: Option<Decision>, trace: &mut Trace) -> Option<Reason> {
-    let decision = said?;
-    trace.note(Layer::Packet, &decision);
+fn refused(said: Option<packet::Said>, trace: &mut Trace) -> Option<Reason> {
+    let packet::Said { decision, would_refuse } = said?;
+    match (&decision, would_refuse) {
+        (Decision::Pass { because }, Some(audited)) => trace.note_audited(Layer::Packet, *because, audited),
+        _ => trace.note(Layer::Packet, &decision),
+    }
     matches!(decision, Decision::Refuse { .. }).then(|| decision.because())
 }
 

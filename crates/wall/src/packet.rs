@@ -1,6 +1,6 @@
 //! NetworkPolicy on the page: what the packet layer says of a connection that the data plane carries.
 //!
-//! In: World, who connects, where. Out: a [`Decision`]; `None` where no policy is loaded, so that the trace names the layer
+//! In: World, who connects, where. Out: what it says; `None` where no policy is loaded, so that the trace names the layer
 //! only where it has something to say. The same ground is compiled for the kernel; without root this is how it is enforced.
 //!
 //! Who connects is a workload's outbound listener, or its gateway, where the hop begins; there both ends are judged. Where
@@ -18,8 +18,22 @@ use std::sync::Arc;
 /// What refused calls are told; a refused connection is closed.
 const REFUSED: &str = "network policy: access denied";
 
+/// What the layer says.
+pub struct Said {
+    /// Whether the flow passes.
+    pub decision: Decision,
+    /// The rule of a policy in audit mode by which a flow that passes would be refused.
+    pub would_refuse: Option<Reason>,
+}
+
+impl Said {
+    const fn passes(&self) -> bool {
+        matches!(self.decision, Decision::Pass { .. })
+    }
+}
+
 /// A connection that arrives at a workload's port.
-pub fn arriving(world: &World, workload: WorkloadId, port: u16, peer: &Peer) -> Option<Decision> {
+pub fn arriving(world: &World, workload: WorkloadId, port: u16, peer: &Peer) -> Option<Said> {
     if world.ground.policies().is_empty() {
         return None;
     }
@@ -30,16 +44,15 @@ pub fn arriving(world: &World, workload: WorkloadId, port: u16, peer: &Peer) -> 
         None => Some(judge(world, address, destination, port)),
         Some(bearers) => {
             let sources = bearers.iter().filter_map(|id| world.inventory.workload(*id));
-            let mut said: Vec<Decision> =
-                sources.map(|source| judge(world, source.address, destination, port)).collect();
-            let allowed = said.iter().position(|decision| matches!(decision, Decision::Pass { .. }));
+            let mut said: Vec<Said> = sources.map(|source| judge(world, source.address, destination, port)).collect();
+            let allowed = said.iter().position(Said::passes);
             (!said.is_empty()).then(|| said.swap_remove(allowed.unwrap_or(0)))
         }
     }
 }
 
 /// A hop from one workload to another that stays inside this page.
-pub fn between(world: &World, source: WorkloadId, destination: WorkloadId, port: u16) -> Option<Decision> {
+pub fn between(world: &World, source: WorkloadId, destination: WorkloadId, port: u16) -> Option<Said> {
     if world.ground.policies().is_empty() {
         return None;
     }
@@ -51,10 +64,10 @@ pub fn between(world: &World, source: WorkloadId, destination: WorkloadId, port:
 pub fn leaving(
     world: &World,
     source: WorkloadId,
-    host: &str,
-    port: u16,
+    (host, port): (&str, u16),
     subset: Option<&Arc<str>>,
-) -> Option<Decision> {
+    names: &Names,
+) -> Option<Said> {
     if world.ground.policies().is_empty() {
         return None;
     }
@@ -66,7 +79,7 @@ pub fn leaving(
     let labels = labels.and_then(|policy| policy.subset_labels);
     let mut passed = None;
     for endpoint in service.map_or(&[][..], |service| &service.endpoints) {
-        let decision = match endpoint {
+        let said = match endpoint {
             Endpoint::Workload(id) => {
                 let Some(workload) = world.inventory.workload(*id) else { continue };
                 let chosen = |labels: &Arc<ringwall_model::Labels>| {
@@ -82,35 +95,44 @@ pub fn leaving(
             Endpoint::Address(address) => judge(world, from, *address, target),
             Endpoint::Name(name) => judge_name(world, from, name, target),
         };
-        if matches!(decision, Decision::Refuse { .. }) {
-            return Some(decision);
+        if !said.passes() {
+            return Some(said);
         }
-        passed.get_or_insert(decision);
+        passed.get_or_insert(said);
     }
-    // Nothing stands behind the name here: it is a name outside.
+    // Nothing stands behind the name here: it is a name outside, or an address that a program dialled.
+    if let (None, Ok(address)) = (&passed, host.parse()) {
+        return Some(judge_with(world, names, from, address, target));
+    }
     Some(passed.unwrap_or_else(|| judge_name(world, from, host, target)))
 }
 
-fn judge(world: &World, source: IpAddr, destination: IpAddr, port: u16) -> Decision {
+fn judge(world: &World, source: IpAddr, destination: IpAddr, port: u16) -> Said {
+    judge_with(world, &Names::default(), source, destination, port)
+}
+
+fn judge_with(world: &World, names: &Names, source: IpAddr, destination: IpAddr, port: u16) -> Said {
     let flow = Flow { source, destination, protocol: TCP, port };
-    let decision = world.ground.judge(&Names::default(), &flow);
+    let decision = world.ground.judge(names, &flow);
     match decision.refusal() {
         Some((_, because)) => refuse(because),
         None => {
             // The rule that lets it in says more than the one that lets it out, where both have one.
             let (egress, ingress) = (decision.egress.because(), decision.ingress.because());
-            Decision::Pass { because: if ingress == Reason::NoRuleApplies { egress } else { ingress } }
+            let because = if ingress == Reason::NoRuleApplies { egress } else { ingress };
+            let would_refuse = decision.would_refuse().map(|(_, audited)| audited);
+            Said { decision: Decision::Pass { because }, would_refuse }
         }
     }
 }
 
-fn judge_name(world: &World, source: IpAddr, name: &str, port: u16) -> Decision {
+fn judge_name(world: &World, source: IpAddr, name: &str, port: u16) -> Said {
     match world.ground.opinion_of_name(&Names::default(), source, name, TCP, port) {
-        Opinion::Pass { because, .. } => Decision::Pass { because },
+        Opinion::Pass { because, would_refuse } => Said { decision: Decision::Pass { because }, would_refuse },
         Opinion::Refuse { because } => refuse(because),
     }
 }
 
-fn refuse(because: Reason) -> Decision {
-    Decision::Refuse { because, reply: Reply::text(403, REFUSED) }
+fn refuse(because: Reason) -> Said {
+    Said { decision: Decision::Refuse { because, reply: Reply::text(403, REFUSED) }, would_refuse: None }
 }

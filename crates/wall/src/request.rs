@@ -19,6 +19,7 @@ use ringwall_model::{
     Call, Caller, Decision, Fault, FieldEdit, Judgement, Layer, Listener, Millis, Peer, PeerTls, Reason, Reply, Role,
     Step, Trace, WorkloadId,
 };
+use ringwall_packet::Names;
 use ringwall_shield::{Cause, Exceeded, judge as shield};
 use ringwall_token::{Facts, Known};
 use std::sync::Arc;
@@ -409,12 +410,25 @@ impl<'a> Page<'a> {
     }
 
     fn leaving(&mut self, source: WorkloadId, route: &RouteChoice) -> Result<(), Box<End>> {
-        self.network(packet::leaving(self.world, source, &route.host, route.port, route.subset.as_ref()))
+        self.network(packet::leaving(
+            self.world,
+            source,
+            (&route.host, route.port),
+            route.subset.as_ref(),
+            &Names::default(),
+        ))
     }
 
     /// What NetworkPolicies say, where there are any.
-    fn network(&mut self, said: Option<Decision>) -> Result<(), Box<End>> {
-        said.map_or(Ok(()), |decision| self.settle(Layer::Packet, decision, "network_policy"))
+    fn network(&mut self, said: Option<packet::Said>) -> Result<(), Box<End>> {
+        match said {
+            None => Ok(()),
+            Some(packet::Said { decision: Decision::Pass { because }, would_refuse: Some(audited) }) => {
+                self.trace.note_audited(Layer::Packet, because, audited);
+                Ok(())
+            }
+            Some(said) => self.settle(Layer::Packet, said.decision, "network_policy"),
+        }
     }
 
     /// Notes a decision; a refusal ends the walk.

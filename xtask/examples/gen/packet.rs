@@ -26,7 +26,10 @@ const RULES: &[(&str, &str)] = &[
     ("P11", "a pod and its own node always reach each other; a pod on the host's network is the node"),
     ("P12", "a pod always reaches itself"),
     ("P13", "replies and related ICMP of an allowed flow pass"),
-    ("P14", "a change is for new flows; the kernel's `strict` mode also cuts established ones"),
+    (
+        "P14",
+        "a change is for new flows; with the setting `established_flows=cut` (strict mode) the kernel also cuts those under way that it forbids",
+    ),
     ("P15", "a local address of which nothing is known yet is dropped"),
     ("P16", "labels, namespaces' labels and addresses are looked at anew in each World"),
     ("P17", "ICMP and other protocols without ports pass by a rule without `ports` only"),
@@ -34,10 +37,13 @@ const RULES: &[(&str, &str)] = &[
         "tiers",
         "ClusterNetworkPolicy: Admin, then NetworkPolicy, then Baseline, then everything; lower priority first, equal ones by name (a finding); `Pass` skips the rest of its tier; a rule that cannot be read holds nothing when it accepts, and denies everything otherwise",
     ),
-    ("audit", "annotation `ringwall.dev/enforcement: audit`: what the policy would refuse is told and goes on"),
+    (
+        "audit",
+        "annotation `ringwall.dev/enforcement: audit`: what the policy would refuse is told and goes on: of packets in `flow.log`, of calls in their record (`would_be_refused_by`), of both in the metric of decisions as `would-refuse`; the page does not tell it of TCP connections without HTTP",
+    ),
     (
         "names",
-        "`domainNames` hold the addresses that a name has now; on the page, where a name is not resolved yet, the name itself, and there `0.0.0.0/0` holds every name of the outside",
+        "`domainNames` hold the addresses that a name has now; on the page, where a name is not resolved yet, the name itself, and there `0.0.0.0/0` holds every name of the outside; once it is resolved, each address is judged again before it is dialled, so no name can be pointed into what a rule leaves out",
     ),
 ];
 

@@ -247,7 +247,7 @@ async fn failures_are_named_as_envoy_names_them() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = closed.local_addr().unwrap();
     drop(closed);
-    let gone = Upstream { retries: 0, ..Upstream::plain("gone", address, ringwall_model::WorkloadId(1)) };
+    let gone = Upstream { retries: 0, ..Upstream::plain("gone", address) };
     check_failure(gone, 503, "UF").await;
     let hang_up = Server::start(|_, mut client, _| async move { drop(request(&mut client).await) }).await;
     check_failure(Upstream { retries: 0, ..hang_up.upstream() }, 503, "UC").await;

@@ -10,7 +10,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ringwall_dataplane::page::{Place, Speaks, Upstream};
-use ringwall_model::{Version, WorkloadId};
+use ringwall_model::Version;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
@@ -38,7 +38,7 @@ async fn grpc_server() -> Upstream {
             tokio::spawn(serve);
         }
     });
-    let upstream = Upstream::plain("outbound|9000||grpc", address, WorkloadId(1));
+    let upstream = Upstream::plain("outbound|9000||grpc", address);
     upstream.with_places(|place| Place { speaks: Speaks::Http2, ..place.clone() })
 }
 

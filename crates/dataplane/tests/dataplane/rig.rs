@@ -133,7 +133,7 @@ impl Carried for NoWall {
 pub struct Direct;
 
 impl Dial for Direct {
-    fn dial<'a>(&'a self, _: WorkloadId, to: &'a Destination) -> Local<'a, io::Result<TcpStream>> {
+    fn dial<'a>(&'a self, _: &'a str, to: &'a Destination) -> Local<'a, io::Result<TcpStream>> {
         Box::pin(async move {
             match to {
                 Destination::Address(address) => TcpStream::connect(address).await,

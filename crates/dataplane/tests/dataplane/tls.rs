@@ -280,7 +280,7 @@ async fn a_revocation_cuts_and_keeps_out() {
 /// Two engines: one calls as Kong, the other is the BFF's.
 async fn hop(forge: &Forge, expected: &str) -> (u16, Rig, Rig, Fake) {
     let (server, inner) = mesh(forge, strict()).await;
-    let mut upstream = Upstream::plain("outbound|80||bff", inner.address, ringwall_model::WorkloadId(1));
+    let mut upstream = Upstream::plain("outbound|80||bff", inner.address);
     upstream.retries = 0;
     let tls = UpstreamTls::Mesh {
         identity: id(KONG),
@@ -376,7 +376,7 @@ async fn sealed_tls_is_passed_on_by_its_server_name() {
     // The server behind is another engine, which opens what the first one passes on.
     let inner_forge = Forge::new();
     let (_server, inner) = mesh(&inner_forge, strict()).await;
-    let upstream = Upstream::plain("outbound|443||sealed", inner.address, ringwall_model::WorkloadId(1));
+    let upstream = Upstream::plain("outbound|443||sealed", inner.address);
     let mut rig = edge(&forge, upstream).await;
     let config = client_config(Some(inner_forge.svid(KONG)));
     let mut client = dial(&rig, "sealed.example.org", Arc::new(config)).await.unwrap();

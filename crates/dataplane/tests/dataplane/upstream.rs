@@ -2,7 +2,6 @@
 
 use super::rig::Client;
 use ringwall_dataplane::page::Upstream;
-use ringwall_model::WorkloadId;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,7 +67,7 @@ impl Server {
     }
 
     pub fn upstream(&self) -> Upstream {
-        Upstream::plain("outbound|80||echo", self.address, WorkloadId(1))
+        Upstream::plain("outbound|80||echo", self.address)
     }
 
     pub fn took(&self) -> usize {

@@ -18,3 +18,15 @@ pub const PRIORITY_TIE: Code = Code(1106);
 pub const UNUSED_DIRECTION: Code = Code(1107);
 /// A policy in audit mode: nothing is refused by it.
 pub const AUDIT: Code = Code(1108);
+/// A choice of namespaces that no namespace of the set satisfies.
+pub const NO_NAMESPACE: Code = Code(1120);
+/// Two peers where one with both selectors was likely meant.
+pub const EITHER_NOT_BOTH: Code = Code(1121);
+/// Pods of every namespace where the internet was likely meant.
+pub const PODS_FOR_INTERNET: Code = Code(1122);
+/// A rule whose every flow the other end refuses.
+pub const HALF_A_FLOW: Code = Code(1123);
+/// A namespace in which some pods are isolated and others are open to everybody.
+pub const NO_DEFAULT_DENY: Code = Code(1124);
+/// A policy that selects no pod of the set.
+pub const SELECTS_NOBODY: Code = Code(1125);

@@ -1,5 +1,6 @@
 //! The packet layer's ground: network policies, and the workloads as its endpoints.
 
+mod review;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub fn lower(opened: &Opened<'_>, declared: &Declared, world: &mut World, findin
     ties(&policies, findings);
     let policies = Policies::of(policies.into_iter().map(|(policy, _)| policy).collect());
     world.ground = Ground::of(policies, endpoints(declared, world));
+    findings.extend(review::review(world));
     for (id, workload) in (0_u32..).map(WorkloadId).zip(&world.inventory.workloads) {
         world.bearers.entry(workload.identity.clone()).or_default().push(id);
     }

@@ -354,7 +354,8 @@ fn judged(world: &World, described: &Described<'_>, around: &Around<'_>, mut sai
 fn layers(world: &World, outcome: &Outcome) -> Value {
     let one = |step: &ringwall_model::Entry| {
         json!({ "layer": step.layer.as_str(), "verdict": if step.passed { "pass" } else { "refuse" },
-            "rule": world.rules.render(step.because), "place": place(world, step.because) })
+            "rule": world.rules.render(step.because), "place": place(world, step.because),
+            "would_be_refused_by": step.would_refuse.map(|audited| world.rules.render(audited)) })
     };
     json!(outcome.trace().steps().iter().map(one).collect::<Vec<_>>())
 }

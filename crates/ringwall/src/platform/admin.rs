@@ -121,10 +121,14 @@ fn answer(platform: &Weak<Platform>, request: &Request<Incoming>) -> Response<Fu
     let Some(platform) = platform.upgrade() else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the wall is ending\n".into());
     };
+    let trouble = platform.isolation().and_then(|isolation| isolation.filter.trouble());
     match request.uri().path() {
         "/metrics" | "/stats/prometheus" => text(StatusCode::OK, platform.metrics()),
         "/healthz" => text(StatusCode::OK, "ok\n".into()),
         "/ready" => match platform.world().world.generation {
+            _ if trouble.is_some() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", trouble.unwrap_or_default()))
+            }
             0 => text(StatusCode::SERVICE_UNAVAILABLE, "no World is in force\n".into()),
             generation => text(StatusCode::OK, format!("World {generation} is in force\n")),
         },

@@ -7,11 +7,11 @@
 
 mod commands;
 pub mod filter;
-mod names;
+pub mod names;
 
 use super::force::Current;
 use arc_swap::ArcSwap;
-use filter::Filter;
+use filter::{Established, Filter};
 use names::Resolvers;
 use ringwall_kernel::intercept;
 use ringwall_kernel::namespace::node::Node;
@@ -34,7 +34,7 @@ pub struct Isolation {
     opener: Opener,
     resolvers: Resolvers,
     /// The packet filter.
-    pub filter: Filter,
+    pub filter: Arc<Filter>,
 }
 
 impl Isolation {
@@ -42,13 +42,20 @@ impl Isolation {
     ///
     /// # Errors
     /// With the step that failed.
-    pub fn start(standing: Standing, current: Arc<ArcSwap<Current>>) -> Result<Self, IsolationError> {
+    pub fn start(
+        standing: Standing,
+        current: Arc<ArcSwap<Current>>,
+        established: Established,
+        outside: Option<SocketAddr>,
+    ) -> Result<Self, IsolationError> {
         let node = Node::create()?;
         let no_thread = |error| IsolationError::step("start a thread", error);
         let opener = Opener::start().map_err(no_thread)?;
-        let resolvers = Resolvers::start(current).map_err(no_thread)?;
-        let filter =
-            Filter::open(&node.router).map_err(|error| IsolationError::step("open the packet filter", error))?;
+        let filter = Filter::open(&node.router, established)
+            .map_err(|error| IsolationError::step("open the packet filter", error))?;
+        let filter = Arc::new(filter);
+        let sources = names::Sources { current, filter: filter.clone(), outside };
+        let resolvers = Resolvers::start(sources).map_err(no_thread)?;
         Ok(Self { standing, node: Mutex::new(node), homes: RwLock::default(), opener, resolvers, filter })
     }
 

@@ -277,9 +277,9 @@ impl Shell<Current> for Packets<'_> {
         let (current, before) = (current.clone(), self.platform.world());
         let commit = move || {
             let Some(isolation) = isolation else { return Ok(Box::new(|| ()) as Undo) };
-            isolation.filter.apply(&current.world, &isolation)?;
+            isolation.filter.apply(&current, &isolation)?;
             let undo = move || {
-                if let Err(error) = isolation.filter.apply(&before.world, &isolation) {
+                if let Err(error) = isolation.filter.apply(&before, &isolation) {
                     eprintln!("ringwall: the network policies of the World before could not be put back: {error}");
                 }
             };

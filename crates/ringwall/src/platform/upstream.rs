@@ -74,7 +74,7 @@ impl InForce {
             // Without an application that was started here, the workload's own address is dialled, as in a cluster.
             let started = self.binds.app(known.address, port).filter(|_| self.isolation.is_none());
             let at = started.unwrap_or(SocketAddr::new(known.address, port));
-            let made = Upstream { retries: 1, ..Upstream::plain(&format!("inbound|{port}||"), at, workload) };
+            let made = Upstream { retries: 1, ..Upstream::plain(&format!("inbound|{port}||"), at) };
             Some(made.with_places(|place| Place { caller: caller.clone(), speaks, ..place.clone() }))
         })
     }
@@ -134,7 +134,7 @@ fn make(
     let place = |end: End| {
         let tls = tls(world, source, host, &policy, &end);
         let (cluster, caller) = (cluster.clone(), caller.clone());
-        Arc::new(Place { to: end.to, cluster, source, caller, tls, speaks })
+        Arc::new(Place { to: end.to, cluster, caller, tls, speaks })
     };
     let made = Upstream {
         places: ends.into_iter().map(place).collect(),

@@ -79,12 +79,17 @@ impl Platform {
         Ok(())
     }
 
-    /// Every few seconds: what somebody changed in the packet filter is put back, and told.
+    /// Every few seconds: what somebody changed in the packet filter is put back, and addresses of names that are no
+    /// longer good go.
     pub(crate) fn mend_packets(&self) {
         let due = ringwall_control::facts::now().seconds().is_multiple_of(MEND_SECONDS);
-        let node = self.isolation.as_ref().filter(|_| due).map(|isolation| isolation.filter.mend());
-        let links = self.screen().filter(|_| due).map(Screen::mend);
-        for mended in node.into_iter().chain(links) {
+        if let Some(isolation) = self.isolation.as_ref().filter(|_| due) {
+            isolation.filter.mend();
+            if let Err(error) = isolation.filter.expire(ringwall_control::facts::now()) {
+                eprintln!("ringwall: addresses of names that are no longer good could not be taken out: {error}");
+            }
+        }
+        if let Some(mended) = self.screen().filter(|_| due).map(Screen::mend) {
             match mended {
                 Ok(found) if found.is_empty() => {}
                 Ok(found) => eprintln!("ringwall: somebody changed the packet filter; put back: {}", found.join(", ")),

@@ -4,15 +4,22 @@
 //! In: Worlds, blocks. Out: rules in the router's namespace; events. Never: a decision of its own.
 
 use super::Isolation;
+use crate::platform::force::Current;
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use ringwall_kernel::apply::{Applied, ApplyError, Firewall, ReadBack};
+use ringwall_kernel::apply::{Applied, Firewall, ReadBack};
 use ringwall_kernel::blocklist::Blocker;
+use ringwall_kernel::conntrack::Connections;
 use ringwall_kernel::events::{Event, Fate, Listener, Part};
 use ringwall_kernel::namespace::Namespace;
 use ringwall_kernel::netlink::{Error, Wait};
 use ringwall_kernel::nft::layout::Settings;
+use ringwall_kernel::nft::watch::Watch;
 use ringwall_manifest::World;
+use ringwall_model::Timestamp;
 use ringwall_packet::compile::{Local, Share, compile};
+use ringwall_packet::names::Learnt;
+use ringwall_packet::ruleset::Ruleset;
 use ringwall_packet::{Endpoint, Ground, Names};
 use std::io;
 use std::net::IpAddr;
@@ -20,14 +27,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// What becomes of flows that a change forbids and that are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Established {
+    /// They go on; only new ones are judged.
+    Keep,
+    /// They are cut: their next packet is judged like a first one.
+    Cut,
+}
+
 /// The filter; its rules end with the router's namespace.
 pub struct Filter {
-    firewall: Mutex<Firewall>,
+    firewall: Arc<Mutex<Firewall>>,
     blocker: Mutex<Blocker>,
     router: Namespace,
+    established: Established,
+    /// What names of the outside have turned out to be.
+    pub names: ArcSwap<Names>,
+    /// What is in force, to be compiled again when names change.
+    applied: Mutex<Option<(Arc<Current>, Share)>>,
     ended: Arc<AtomicBool>,
     /// Somebody took the filter away on purpose.
-    detached: AtomicBool,
+    detached: Arc<AtomicBool>,
+    /// What went wrong last, and changes by others that were put back.
+    diary: Arc<Mutex<Diary>>,
+}
+
+/// What is remembered of the filter's troubles.
+#[derive(Default)]
+struct Diary {
+    /// Why what is in force is not what was asked for last.
+    trouble: Option<String>,
+    /// How often others changed the table.
+    changes: u64,
+    /// The last of these changes: when, who, what was put back.
+    last: Option<String>,
 }
 
 impl Filter {
@@ -35,28 +69,111 @@ impl Filter {
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn open(router: &Namespace) -> io::Result<Self> {
-        let (firewall, blocker) = router.run(|| {
+    pub fn open(router: &Namespace, established: Established) -> io::Result<Self> {
+        let (firewall, blocker, watch) = router.run(|| {
             let firewall = Firewall::open(settings()).map_err(io::Error::other)?;
             let blocker = firewall.blocker().map_err(io::Error::other)?;
-            Ok((firewall, blocker))
+            let watch = firewall.watch().map_err(io::Error::other)?;
+            Ok((firewall, blocker, watch))
         })?;
-        let (firewall, blocker) = (Mutex::new(firewall), Mutex::new(blocker));
-        Ok(Self { firewall, blocker, router: router.clone(), ended: Arc::default(), detached: AtomicBool::new(false) })
+        let filter = Self {
+            firewall: Arc::new(Mutex::new(firewall)),
+            blocker: Mutex::new(blocker),
+            router: router.clone(),
+            established,
+            names: ArcSwap::default(),
+            applied: Mutex::default(),
+            ended: Arc::default(),
+            detached: Arc::default(),
+            diary: Arc::default(),
+        };
+        filter.guard(watch)?;
+        Ok(filter)
     }
 
     /// Puts a World's network policies in force, all or none.
     ///
     /// # Errors
     /// A sentence; the rules before it stay in force.
-    pub fn apply(&self, world: &World, isolation: &Isolation) -> Result<Applied, String> {
-        let ruleset = compile(&world.ground, &Names::default(), &share(&world.ground, isolation));
-        let applied = lock(&self.firewall).apply(&ruleset, &world.rules).map_err(|error| error.to_string())?;
+    pub fn apply(&self, current: &Arc<Current>, isolation: &Isolation) -> Result<(), String> {
+        let share = share(&current.world.ground, isolation);
+        let mut applied = lock(&self.applied);
+        self.put(&current.world, &share)?;
+        *applied = Some((current.clone(), share));
         self.detached.store(false, Ordering::Relaxed);
-        match &applied.read_back {
-            ReadBack::Equal => Ok(applied),
-            ReadBack::Differs(names) => Err(format!("the kernel has other rules than were asked for: {names:?}")),
+        Ok(())
+    }
+
+    /// Takes an answer to a question that a workload asked: the rules for that name have these addresses before the
+    /// workload does. What is no longer good goes.
+    ///
+    /// # Errors
+    /// A sentence; the rules before it stay in force.
+    pub fn learn(&self, name: &str, addresses: &[(IpAddr, Timestamp)], now: Timestamp) -> Result<(), String> {
+        let applied = lock(&self.applied);
+        let before = self.names.load_full();
+        let mut names = Names::clone(&before);
+        let mut changed = names.expire(now) > 0;
+        for (address, until) in addresses {
+            changed |= names.learn(name, *address, *until) == Learnt::New;
         }
+        self.names.store(Arc::new(names));
+        let Some((current, share)) = applied.as_ref().filter(|_| changed) else { return Ok(()) };
+        if self.detached.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.put(&current.world, share)
+    }
+
+    /// Forgets the addresses of names that are no longer good.
+    ///
+    /// # Errors
+    /// As for [`Self::learn`].
+    pub fn expire(&self, now: Timestamp) -> Result<(), String> {
+        if self.names.load().is_empty() { Ok(()) } else { self.learn("", &[], now) }
+    }
+
+    /// Why what is in force is not what was asked for last; `None`: it is.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.diary).trouble.clone()
+    }
+
+    fn put(&self, world: &World, share: &Share) -> Result<(), String> {
+        let ruleset = compile(&world.ground, &self.names.load(), share);
+        let done = match lock(&self.firewall).apply(&ruleset, &world.rules) {
+            Ok(Applied { read_back: ReadBack::Differs(names), .. }) => {
+                Err(format!("the kernel has other rules than were asked for: {names:?}"))
+            }
+            Ok(_) => self.cut(&ruleset),
+            Err(error) => Err(error.to_string()),
+        };
+        lock(&self.diary).trouble = done.as_ref().err().cloned();
+        done
+    }
+
+    fn cut(&self, ruleset: &Ruleset) -> Result<(), String> {
+        if self.established == Established::Keep {
+            return Ok(());
+        }
+        let cut = || Connections::open()?.cut_forbidden(ruleset);
+        let cut = self.router.run(|| cut().map_err(io::Error::other));
+        cut.map(drop).map_err(|error| format!("established flows could not be cut: {error}"))
+    }
+
+    /// Puts back, and remembers, what others change in the table, from a thread that ends with the filter.
+    fn guard(&self, mut watch: Watch) -> io::Result<()> {
+        let (firewall, ended) = (self.firewall.clone(), self.ended.clone());
+        let (detached, diary) = (self.detached.clone(), self.diary.clone());
+        let guard = move || {
+            while !ended.load(Ordering::Relaxed) {
+                let mut who = None;
+                let lost = watch.read(Wait::Yes, |change| who = Some(change.process)).is_err();
+                if (lost || who.is_some()) && !detached.load(Ordering::Relaxed) {
+                    mend(&firewall, &diary, who.flatten());
+                }
+            }
+        };
+        std::thread::Builder::new().name("guard".into()).spawn(guard).map(drop)
     }
 
     /// Blocks an address or a network; `lasts`: `None` until it is lifted.
@@ -87,17 +204,32 @@ impl Filter {
             Err(error) => format!("not readable: {error}"),
         };
         let blocks = lock(&self.blocker).blocks().map_or(0, |blocks| blocks.len());
-        format!(
+        let mut text = format!(
             "packet       nftables `inet ringwall` in the router's namespace, {compared}; {blocks} addresses blocked\n"
-        )
+        );
+        let diary = lock(&self.diary);
+        if let Some(trouble) = &diary.trouble {
+            text.push_str(&format!("packet       NOT READY: {trouble}\n"));
+        }
+        if let Some(last) = &diary.last {
+            text.push_str(&format!(
+                "packet       changed by others {} times and put back; last {last}\n",
+                diary.changes
+            ));
+        }
+        let names = self.names.load();
+        if !names.is_empty() {
+            text.push_str(&format!("packet       {} addresses of names of the outside\n", names.len()));
+        }
+        text
     }
 
-    /// Puts back what somebody changed, and says what that was.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn mend(&self) -> Result<Vec<Box<str>>, ApplyError> {
-        if self.detached.load(Ordering::Relaxed) { Ok(Vec::new()) } else { lock(&self.firewall).mend() }
+    /// Looks whether all is as it was asked for; puts back and remembers what is not. Changes are heard of at once: this
+    /// is for those that were not told.
+    pub fn mend(&self) {
+        if !self.detached.load(Ordering::Relaxed) {
+            mend(&self.firewall, &self.diary, None);
+        }
     }
 
     /// Takes the whole filter away.
@@ -135,6 +267,27 @@ impl Filter {
 impl Drop for Filter {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Puts back what somebody changed. What cannot be put back is a trouble.
+fn mend(firewall: &Mutex<Firewall>, diary: &Mutex<Diary>, who: Option<(u32, Box<str>)>) {
+    let mended = lock(firewall).mend();
+    let mut diary = lock(diary);
+    match mended {
+        Ok(found) if found.is_empty() => {}
+        Ok(found) => {
+            let who =
+                who.map_or_else(|| "somebody".to_owned(), |(process, name)| format!("process {process} ({name})"));
+            let (when, what) = (ringwall_control::facts::now().rfc3339(), found.join(", "));
+            diary.changes += 1;
+            diary.last = Some(format!("{when} by {who}: {what}"));
+            eprintln!("ringwall: {who} changed the packet filter; put back: {what}");
+        }
+        Err(error) => {
+            eprintln!("ringwall: the packet filter could not be put back: {error}");
+            diary.trouble = Some(format!("the packet filter could not be put back: {error}"));
+        }
     }
 }
 
