@@ -85,7 +85,7 @@ impl Remote<'_> {
             Kernel::Detach => "kernel detach",
         };
         if matches!(ask(self.folder, "status", json!({})), Err(SocketError::Nobody { .. }))
-            && let Some(exit) = left_in_force(what)
+            && let Some(exit) = left_in_force(what, self.format)
         {
             return exit;
         }
@@ -162,9 +162,14 @@ impl Remote<'_> {
 }
 
 /// What a wall that runs no more left in force at the machine's links; `None` when that cannot be seen, or is nothing.
-fn left_in_force(what: Kernel) -> Option<Exit> {
+fn left_in_force(what: Kernel, format: Format) -> Option<Exit> {
     let status = apply::status().ok().flatten()?;
     match what {
+        Kernel::Status if format != Format::Human => {
+            let count = |count: &apply::Count| json!({ "reason": count.reason, "packets": count.packets });
+            let counts: Vec<_> = status.counts.iter().map(count).collect();
+            println!("{:#}", json!({ "running": false, "blocks": status.blocks, "counts": counts }));
+        }
         Kernel::Status => {
             println!("no wall runs; nftables `inet ringwall` stays in force: {} blocked", status.blocks);
             for count in status.counts {

@@ -13,6 +13,7 @@ use super::table::{Also, Chain, Element, Elements, Family, Key, Keys, Name, Part
 use ringwall_model::{Reason, RuleBook};
 use ringwall_packet::ruleset::{self, Group, Outcome, Range, Step};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -117,7 +118,10 @@ impl<'a> Drawing<'a> {
     /// A number that groups with the same chains have in common, whatever is in their own sets, as long as it fits there.
     pub fn shape(&self, around: &Surroundings<'_>) -> u64 {
         let rooms: Vec<_> = self.sets.values().map(|set| set.kind.room).collect();
-        fnv(format!("{:?}{rooms:?}", self.chains("", around, &mut BTreeMap::new())).bytes())
+        let mut number = Fnv::default();
+        // It takes whatever is written.
+        write!(number, "{:?}{rooms:?}", self.chains("", around, &mut BTreeMap::new())).unwrap_or_default();
+        number.0
     }
 
     fn set_name(&self, prefix: &str, suffix: &str) -> Option<String> {
@@ -397,5 +401,29 @@ fn address(number: u128, family: Family) -> IpAddr {
 
 /// A number made of bytes (FNV-1a), the same in every process and every release.
 pub fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let mut number = Fnv::default();
+    number.add(bytes);
+    number.0
+}
+
+/// The same, made of pieces.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn add(&mut self, bytes: impl Iterator<Item = u8>) {
+        self.0 = bytes.fold(self.0, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    }
+}
+
+impl std::fmt::Write for Fnv {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.add(text.bytes());
+        Ok(())
+    }
 }
