@@ -97,7 +97,7 @@ fn kong_itself_refuses_the_file_as_written() {
 fn the_correct_file_is_taken() {
     let (gateway, findings) = lower(&example("ai-platform/30-kong-services.yaml"), Compatibility::Safe);
     assert_eq!(codes(&findings, Severity::Error), [0; 0], "{findings:#?}");
-    assert_eq!(gateway.routes.len(), 4);
+    assert_eq!(gateway.routes.len(), 5);
     let audiences = gateway.plugins.iter().filter_map(|plugin| match &plugin.config {
         Config::Oidc(oidc) => Some(oidc.audience.clone()),
         _ => None,

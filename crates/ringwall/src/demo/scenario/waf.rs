@@ -54,6 +54,21 @@ pub const LIST: &[Scenario] = &[
         wants: Wants::Shared,
         run: |stage| Box::pin(post_refused(stage, "/api/v1/graphql", BAD_QUERY)),
     },
+    Scenario {
+        name: "invoice as its API declares it",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(posts(stage, "/api/v1/invoices", r#"{"amount":12.5,"note":"March"}"#)),
+    },
+    Scenario {
+        name: "invoice with a member that its API does not declare",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(undeclared(stage, "POST", "/api/v1/invoices", r#"{"amount":12.5,"paid":true}"#)),
+    },
+    Scenario {
+        name: "parameter beyond what the API declares",
+        wants: Wants::Shared,
+        run: |stage| Box::pin(undeclared(stage, "GET", "/api/v1/invoices?limit=100000", "")),
+    },
     Scenario { name: "zip bomb", wants: Wants::Shared, run: |stage| Box::pin(zip_bomb(stage)) },
     Scenario { name: "adversarial value of 10 MiB", wants: Wants::Shared, run: |stage| Box::pin(adversarial(stage)) },
     Scenario {
@@ -86,6 +101,13 @@ async fn posts(stage: &Stage, path: &str, body: &str) -> Report {
 async fn post_refused(stage: &Stage, path: &str, body: &str) -> Report {
     let bytes = stage.good("POST", path, &JSON, body.as_bytes());
     refuses(stage, &stage.edge(), &bytes, Expect::refused(403, "waf", "SecRule/")).await
+}
+
+/// Harmless to look at, and still nothing that the document of the API lets through.
+async fn undeclared(stage: &Stage, method: &str, path: &str, body: &str) -> Report {
+    let fields: &[(&str, &str)] = if body.is_empty() { &[] } else { &JSON };
+    let bytes = stage.good(method, path, fields, body.as_bytes());
+    refuses(stage, &stage.edge(), &bytes, Expect::refused(400, "waf", "WafPolicy/istio-system/invoices")).await
 }
 
 async fn json_attack(stage: &Stage) -> Report {
