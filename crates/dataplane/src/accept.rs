@@ -14,6 +14,7 @@ use crate::http2;
 use crate::link::{Io, Rewound};
 use crate::page::{Arrival, Draw, Place, Speaks, UpstreamTls, Way};
 use crate::registry::Registration;
+use crate::standing::{Held, Hold, Said};
 use crate::tcp;
 use crate::worker::{Conversation, Thread};
 use bytes::BytesMut;
@@ -138,10 +139,10 @@ async fn serve(
         workload: story.event.workload.clone(),
     };
     let carries_http = listener.protocol.is_http() && !matches!(opened.spoken, Spoken::Sealed);
+    let conversation = Rc::new(conversation);
     if !carries_http {
         return Box::pin(bytes_only(&conversation, opened.io, &opened.spoken, story)).await;
     }
-    let conversation = Rc::new(conversation);
     story.tell_nothing();
     match opened.spoken {
         Spoken::Http2 => Box::pin(http2::server::serve(opened.io, conversation)).await,
@@ -187,7 +188,7 @@ async fn sniff(mut io: Box<dyn Io>, conversation: Rc<Conversation>) {
 }
 
 /// TCP, or TLS that is passed on unopened.
-async fn bytes_only(conversation: &Conversation, io: Box<dyn Io>, spoken: &Spoken, story: &mut Story) {
+async fn bytes_only(conversation: &Rc<Conversation>, io: Box<dyn Io>, spoken: &Spoken, story: &mut Story) {
     let shared = &conversation.shared;
     let way = match shared.page.connection(&conversation.listener, &conversation.peer).await {
         Ok(way) => way,
@@ -206,7 +207,12 @@ async fn bytes_only(conversation: &Conversation, io: Box<dyn Io>, spoken: &Spoke
             return story.refuse(Layer::Upstream, Reason::Builtin("upstream/unreachable"));
         }
     };
-    let moved = tcp::tunnel(io, opened.io, shared.limits.tunnel_idle).await;
+    let hold = Rc::new(Hold::new(conversation, Said::Connection, None));
+    let held = Box::new(Held::new(opened.io, hold.clone()));
+    let moved = tcp::tunnel(io, held, shared.limits.tunnel_idle).await;
+    if let Some((layer, because)) = hold.ended() {
+        story.refuse(layer, because);
+    }
     story.event.received = moved.received;
     story.event.sent = moved.sent;
 }

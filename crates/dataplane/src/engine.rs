@@ -179,6 +179,19 @@ impl Engine {
         self.shared.registry.cut(selector)
     }
 
+    /// Has the page asked again about all that was admitted and still goes on, and ends what it refuses now: after a new
+    /// World, a block of a user, a tenant or a token, a revocation. Says how many ended within that time.
+    pub fn judge_again(&self, patience: Duration) -> usize {
+        let (ended, all) = std::sync::mpsc::channel();
+        for worker in &self.workers {
+            let _ = worker.commands.send(Command::Judge { ended: ended.clone() });
+        }
+        drop(ended);
+        let until = Instant::now() + patience;
+        let next = || all.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+        std::iter::from_fn(next).sum()
+    }
+
     /// Stops: accepts nothing more, lets requests finish until the deadline, then cuts what is left. Says how many
     /// connections were cut.
     pub fn drain(mut self, deadline: Duration) -> usize {

@@ -9,9 +9,10 @@ use crate::forward;
 use crate::judged;
 use crate::message::{Body, Response};
 use crate::page::{Admitted, Outcome, Reading, Refused};
+use crate::standing::{Held, Hold, Said};
 use crate::worker::Conversation;
 use bytes::Bytes;
-use ringwall_model::{BodyLength, Call, CallId, Fault, FieldEdit, Fields, Layer, Reason, Reply};
+use ringwall_model::{BodyLength, Call, CallId, Fault, FieldEdit, Fields, Layer, Reason, Reply, Version};
 use std::rc::Rc;
 use tokio::time::sleep;
 
@@ -40,6 +41,10 @@ pub(crate) async fn run(
     body.limit(reading.body_limit);
     let record = Record::begin(conversation, &call);
     body.count_in(record.received());
+    let said = match call.version {
+        Version::Http2 => Said::Call(Box::new(call.clone())),
+        Version::Http10 | Version::Http11 => Said::Head(call.id, call.raw.head.clone()),
+    };
     if let BodyLength::Known(length) = call.body
         && length > reading.body_limit
     {
@@ -52,7 +57,10 @@ pub(crate) async fn run(
             }
             refuse(call.id, *refused, record)
         }
-        Outcome::Admitted(admitted) => admit(conversation, call, body, *admitted, record).await,
+        Outcome::Admitted(admitted) => {
+            let hold = Rc::new(Hold::new(conversation, said, admitted.expires));
+            admit(conversation, call, body, *admitted, hold, record).await
+        }
     }
 }
 
@@ -61,6 +69,7 @@ async fn admit(
     mut call: Call,
     mut body: Body,
     admitted: Admitted,
+    hold: Rc<Hold>,
     mut record: Record,
 ) -> Response {
     record.admitted(&admitted);
@@ -76,13 +85,24 @@ async fn admit(
     let page = &conversation.shared.page;
     let streams = judged::Streams::of(&**page, &mut call, &admitted, record.refusal());
     let body = streams.request(body);
-    let mut response = match forward::forward(&admitted, conversation, &mut call, body, &mut record).await {
-        Ok(response) => response,
-        Err(_) if let Some(refused) = streams.refused() => {
+    let forwarded = tokio::select! {
+        biased;
+        forwarded = forward::forward(&admitted, conversation, &mut call, body, &mut record) => Ok(forwarded),
+        ended = hold.until_ended() => Err(ended),
+    };
+    let mut response = match forwarded {
+        Ok(Ok(response)) => response,
+        Err((layer, because)) => {
+            record.ended(layer, because);
+            record.note(Note { flags: "-", details: NO_LONGER.into() });
+            let reply = Reply::text(403, "this call is no longer allowed");
+            return finish(of_reply(call.id, reply).unwrap_or_else(|| of_status(403)), record);
+        }
+        Ok(Err(_)) if let Some(refused) = streams.refused() => {
             record.ended(Layer::Waf, Reason::Builtin("waf/message-refused"));
             return finish(refused, record);
         }
-        Err(failure) => {
+        Ok(Err(failure)) => {
             record.note(failure.note);
             let reply = Reply::text(failure.status, failure.says);
             let mut response = of_reply(call.id, reply).unwrap_or_else(|| of_status(502));
@@ -99,8 +119,15 @@ async fn admit(
     if response.fields.first("date").is_none() {
         response.fields.push("date", clock::date_field());
     }
+    if let Some(io) = response.tunnel.take() {
+        response.tunnel = Some(Box::new(Held::new(io, hold.clone())));
+    }
+    record.hold(hold);
     finish(response, record)
 }
+
+/// `response_code_details` of what was admitted and is refused while it goes on.
+pub(crate) const NO_LONGER: &str = "no_longer_allowed";
 
 fn apply(edits: &[FieldEdit], fields: &mut Fields) {
     edits.iter().for_each(|edit| edit.apply(fields));

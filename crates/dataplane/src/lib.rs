@@ -23,6 +23,7 @@ mod http1;
 mod http2;
 mod judged;
 mod pool;
+mod standing;
 mod tcp;
 mod worker;
 

@@ -51,6 +51,13 @@ pub trait Page: Send + Sync + 'static {
     /// One request through every layer. May change the call, and may hold its body.
     fn request<'a>(&'a self, listener: &'a Listener, call: &'a mut Call, body: &'a mut Body) -> Local<'a, Outcome>;
 
+    /// Whether a call that was admitted earlier, and whose answer still goes on, would be admitted now. Commits nothing,
+    /// and judges no content: that has gone by.
+    fn standing<'a>(&'a self, listener: &'a Listener, call: &'a mut Call) -> Local<'a, Result<(), (Layer, Reason)>> {
+        let _ = (listener, call);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// The response to an admitted call, before its head goes to the client.
     fn response<'a>(
         &'a self,
@@ -254,6 +261,8 @@ pub struct Admitted {
     pub response_edits: Vec<FieldEdit>,
     /// The longest request body.
     pub body_limit: Option<u64>,
+    /// When the token that it was admitted with expires: it is judged again then.
+    pub expires: Option<Timestamp>,
     /// Hold the call back so long before it goes on.
     pub delay: Option<Millis>,
     /// What the access log says of the route.

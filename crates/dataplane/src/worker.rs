@@ -6,6 +6,7 @@ use crate::accept::{self, Entrance};
 use crate::clock;
 use crate::engine::{ListenerId, Shared};
 use crate::pool::Pool;
+use crate::standing::{Entry, Standing};
 use ringwall_head::{Settings, call::Context};
 use ringwall_model::{ClientOrigin, Listener, Peer, Scheme};
 use std::collections::HashMap;
@@ -30,6 +31,11 @@ pub(crate) enum Command {
     },
     /// Accept no more there.
     Close(ListenerId),
+    /// Ask the page again about all that goes on, and say how many ended by that.
+    Judge {
+        /// For the answer.
+        ended: std::sync::mpsc::Sender<usize>,
+    },
     /// Finish, and end at the latest then.
     Drain {
         /// The deadline.
@@ -47,6 +53,8 @@ pub(crate) struct Thread {
     pub draining: watch::Receiver<bool>,
     /// Texts that most events hold.
     pub words: Words,
+    /// What was admitted and still goes on.
+    pub standing: Standing,
 }
 
 /// Texts that most events hold: made once a thread.
@@ -115,14 +123,23 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub(crate) async fn run(shared: Arc<Shared>, mut inbox: UnboundedReceiver<Command>) {
     let (drain, draining) = watch::channel(false);
     let words = Words { none: "-".into(), via_upstream: "via_upstream".into() };
-    let thread = Rc::new(Thread { shared, pool: Pool::default(), draining, words });
+    let thread = Rc::new(Thread { shared, pool: Pool::default(), draining, words, standing: Standing::default() });
     let mut accepting: HashMap<ListenerId, AbortHandle> = HashMap::new();
     let mut sweep = tokio::time::interval(SWEEP);
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let until = loop {
         let command = tokio::select! {
             command = inbox.recv() => command,
             _ = sweep.tick() => {
                 thread.pool.sweep(thread.shared.limits.idle);
+                continue;
+            }
+            _ = second.tick() => {
+                let expired = thread.standing.expired(Some(clock::now()));
+                if !expired.is_empty() {
+                    tokio::task::spawn_local(judge(expired));
+                }
                 continue;
             }
         };
@@ -139,6 +156,11 @@ pub(crate) async fn run(shared: Arc<Shared>, mut inbox: UnboundedReceiver<Comman
                     task.abort();
                 }
             }
+            Some(Command::Judge { ended }) => {
+                let all = thread.standing.expired(None);
+                // Nobody may be waiting for the number any more.
+                tokio::task::spawn_local(async move { drop(ended.send(judge(all).await)) });
+            }
             Some(Command::Drain { until }) => break until,
             None => break Instant::now(),
         }
@@ -147,6 +169,16 @@ pub(crate) async fn run(shared: Arc<Shared>, mut inbox: UnboundedReceiver<Comman
     let _ = drain.send(true);
     thread.pool.clear();
     finish(&thread, until).await;
+}
+
+/// Asks the page about each; calls of others come between.
+async fn judge(entries: Vec<Rc<Entry>>) -> usize {
+    let mut ended = 0;
+    for entry in entries {
+        ended += usize::from(entry.judge().await);
+        tokio::task::yield_now().await;
+    }
+    ended
 }
 
 /// Waits until no connection of this thread is left, or until the deadline.

@@ -38,6 +38,21 @@ impl Exit {
     }
 }
 
+/// Has the process end quietly when nobody reads its output any more, as `check … | head` does: with the code that a
+/// shell gives for a broken pipe.
+pub fn quietly_without_a_reader() {
+    const BROKEN_PIPE: i32 = 141;
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let says = panic.payload_as_str().unwrap_or_default();
+        // The words of the standard library's `print!` and of those who write with `expect`.
+        if says.contains("Broken pipe") && !says.contains("stderr") {
+            std::process::exit(BROKEN_PIPE);
+        }
+        told(panic);
+    }));
+}
+
 impl std::process::Termination for Exit {
     fn report(self) -> std::process::ExitCode {
         if let Some(says) = &self.says {

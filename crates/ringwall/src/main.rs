@@ -27,6 +27,7 @@ use exit::Exit;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Exit {
+    exit::quietly_without_a_reader();
     run(Cli::parse())
 }
 

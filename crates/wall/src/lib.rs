@@ -30,6 +30,6 @@ mod response;
 
 pub use message::{MessageKind, Messages};
 pub use outcome::{Admitted, Hop, Labels, Outcome, Refused};
-pub use outside::{Aside, BodyFault, Busy, Outside, Work};
+pub use outside::{Aside, BodyFault, Busy, Outside, Stage, Work};
 pub use request::request;
 pub use response::{Follows, ResponseHead, response};

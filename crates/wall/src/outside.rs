@@ -48,6 +48,11 @@ pub trait Aside {
 
 /// The world outside the page, for one call.
 pub trait Outside: Aside {
+    /// Whether the call has just come, or was admitted before and is judged again.
+    fn stage(&self) -> Stage {
+        Stage::Arriving
+    }
+
     /// The time.
     fn now(&self) -> Timestamp;
 
@@ -77,6 +82,15 @@ pub trait Outside: Aside {
     /// # Errors
     /// [`BodyFault`] when the body cannot be had.
     fn body(&self, at_most: u64) -> impl Future<Output = Result<Bytes, BodyFault>>;
+}
+
+/// When a call is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// When it comes.
+    Arriving,
+    /// While its answer goes on: nothing is taken from budgets, and its content, which has gone by, is not judged again.
+    Standing,
 }
 
 /// Why a body could not be had.

@@ -7,7 +7,7 @@
 use crate::apply::{apply, retarget};
 use crate::firewall::Inspection;
 use crate::outcome::{Admitted, Hop, Kind, Labels, Outcome, Refused};
-use crate::outside::Outside;
+use crate::outside::{Outside, Stage};
 use crate::packet;
 use ringwall_gateway::Gateway;
 use ringwall_gateway::plugin::rate_limiting::OnFailure;
@@ -251,6 +251,9 @@ impl<'a> Page<'a> {
         through: Option<&Through<'_>>,
         outside: &impl Outside,
     ) -> Result<(), Box<End>> {
+        if outside.stage() == Stage::Standing {
+            return Ok(());
+        }
         let Some(guard) = self.guard(call, ingress, through) else { return Ok(()) };
         self.inspection = Inspection::begin(guard, call, outside);
         let decision = match &mut self.inspection {

@@ -5,6 +5,7 @@ use crate::engine::EventSink;
 use crate::judged::Refusal;
 use crate::message::{Body, BodyError, Frame, Response, Source};
 use crate::page::{Admitted, Labels, Refused, Witness};
+use crate::standing::Hold;
 use crate::worker::Conversation;
 use bytes::Bytes;
 use ringwall_model::{Call, CallId, Event, Exchange, Fields, Layer, Millis, Reason, Trace, Version};
@@ -33,6 +34,8 @@ pub(crate) struct Record {
     went: Went,
     witness: Option<Witness>,
     refusal: Refusal,
+    /// As long as it goes on it is judged again.
+    hold: Option<Rc<Hold>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,12 +112,18 @@ impl Record {
             went: Went::Begun,
             witness: None,
             refusal: Refusal::default(),
+            hold: None,
         }
     }
 
     /// Counts the bytes of the request's body.
     pub(super) fn received(&self) -> Rc<Cell<u64>> {
         self.received.clone()
+    }
+
+    /// Keeps the place among what goes on.
+    pub(super) fn hold(&mut self, hold: Rc<Hold>) {
+        self.hold = Some(hold);
     }
 
     fn with_event(&mut self, change: impl FnOnce(&mut Exchange)) {
@@ -225,6 +234,10 @@ impl Drop for Record {
             event.refused = Some(by);
             event.details = "message_refused".into();
         }
+        if let Some(ended) = self.hold.as_ref().and_then(|hold| hold.ended()) {
+            event.refused = Some(ended);
+            event.details = super::NO_LONGER.into();
+        }
         event.received = self.received.get();
         event.duration = Millis(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         match self.went {
@@ -251,7 +264,8 @@ pub(super) struct Recorded {
 
 impl Source for Recorded {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        let next = ready!(self.body.poll_next(context));
+        let ended = self.record.hold.as_ref().is_some_and(|hold| hold.poll_ended(context).is_ready());
+        let next = if ended { Some(Err(BodyError::Closed)) } else { ready!(self.body.poll_next(context)) };
         match &next {
             Some(Ok(Frame::Bytes(bytes))) => {
                 let length = bytes.len() as u64;

@@ -4,7 +4,7 @@ use super::rig::{Rig, TestPage, listener};
 use super::upstream::{Server, request};
 use ringwall_dataplane::Selector;
 use ringwall_dataplane::page::ProxyHeader;
-use ringwall_model::{ClientOrigin, Protocol};
+use ringwall_model::{ClientOrigin, Layer, Protocol, Reason};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,4 +137,63 @@ async fn beyond_the_last_place_a_connection_is_closed() {
     assert_eq!(first.ask(GET).await.status, 200);
     assert_eq!(rig.connect().await.rest().await, b"");
     assert_eq!(first.ask(GET).await.status, 200);
+}
+
+/// Answers `/tunnel` with an upgrade, anything else with the beginning of a stream; then waits for the client's end.
+async fn begins() -> Server {
+    Server::start(|_, mut client, _| async move {
+        let Some((head, _)) = request(&mut client).await else { return };
+        let answer = if head.contains("/tunnel") {
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"
+        } else if head.contains("/late") {
+            ""
+        } else {
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfrom\r\n"
+        };
+        client.send(answer).await;
+        client.rest().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_goes_on_ends_when_it_is_no_longer_admitted() {
+    let server = begins().await;
+    let mut rig = Rig::start(TestPage::to(server.upstream()));
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    let (mut tunnel, mut stream, mut stays) = (rig.connect().await, rig.connect().await, rig.connect().await);
+    tunnel.send(format!("GET /tunnel HTTP/1.1\r\nhost: h\r\n{upgrade}\r\n")).await;
+    assert_eq!(tunnel.head().await.status, 101);
+    stream.send("GET /stream HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    assert_eq!(stream.head().await.status, 200);
+    assert_eq!(stream.until(b"from\r\n").await, b"4\r\nfrom\r\n");
+    stays.send("GET /stays HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    assert_eq!(stays.head().await.status, 200);
+    let patience = Duration::from_secs(10);
+    assert_eq!(rig.engine.judge_again(patience), 0, "all of them are admitted still");
+    for (path, client) in [("/tunnel", &mut tunnel), ("/stream", &mut stream)] {
+        *rig.page.ended.lock().unwrap() = Some(path);
+        assert_eq!(rig.engine.judge_again(patience), 1, "{path}");
+        assert_eq!(client.rest().await, b"", "{path}");
+        let told = rig.exchange().await;
+        assert_eq!(told.target, path);
+        assert_eq!(told.refused, Some((Layer::Shield, Reason::Builtin("shield/blocked-user"))), "{path}");
+        assert_eq!(&*told.details, "no_longer_allowed");
+    }
+    assert_eq!(stays.until(b"from\r\n").await, b"4\r\nfrom\r\n");
+    assert_eq!(rig.engine.judge_again(patience), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_its_answer_is_refused_when_it_is_no_longer_admitted() {
+    let server = begins().await;
+    let rig = Rig::start(TestPage::to(server.upstream()));
+    let mut client = rig.connect().await;
+    client.send("GET /late HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    while server.took() == 0 {
+        tokio::task::yield_now().await;
+    }
+    *rig.page.ended.lock().unwrap() = Some("/late");
+    assert_eq!(rig.engine.judge_again(Duration::from_secs(10)), 1);
+    assert_eq!(client.answer().await.status, 403);
 }

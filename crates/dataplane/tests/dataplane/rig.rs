@@ -31,6 +31,8 @@ pub struct TestPage {
     pub body_limit: u64,
     /// The peers of the calls that came to the page.
     pub seen: Mutex<Vec<Call>>,
+    /// Path of what goes on that is no longer admitted.
+    pub ended: Mutex<Option<&'static str>>,
 }
 
 impl TestPage {
@@ -43,6 +45,7 @@ impl TestPage {
             settings: Arc::default(),
             body_limit: 1 << 20,
             seen: Mutex::default(),
+            ended: Mutex::default(),
         }
     }
 }
@@ -100,6 +103,7 @@ impl Page for TestPage {
                 affinity: None,
                 response_edits: Vec::new(),
                 body_limit: None,
+                expires: None,
                 delay: None,
                 labels: Labels::default(),
                 trace: Trace::default(),
@@ -107,6 +111,13 @@ impl Page for TestPage {
                 witness: std::rc::Rc::new(std::cell::RefCell::new(NoWall)),
             }))
         })
+    }
+
+    fn standing<'a>(&'a self, _: &'a Listener, call: &'a mut Call) -> Local<'a, Result<(), (Layer, Reason)>> {
+        let ended = *self.ended.lock().unwrap();
+        let stays = ended.is_none_or(|path| call.target.as_ref() != path.as_bytes());
+        let because = (Layer::Shield, Reason::Builtin("shield/blocked-user"));
+        Box::pin(std::future::ready(if stays { Ok(()) } else { Err(because) }))
     }
 
     fn connection<'a>(&'a self, _: &'a Listener, _: &'a Peer) -> Local<'a, Result<Way, (Layer, Reason)>> {

@@ -323,7 +323,7 @@ fn judged(world: &World, described: &Described<'_>, around: &Around<'_>, mut sai
     let owner = world.inventory.workload(listener.workload).map(Workload::full_name).unwrap_or_default();
     let mut told = json!({
         "method": String::from_utf8_lossy(&as_it_came.method), "url": format!("{}://{}{}",
-            as_it_came.scheme.as_str(), described.url.authority, described.url.target),
+            described.url.scheme.as_str(), described.url.authority, described.url.target),
         "at": { "role": listener.role.as_str(), "workload": owner, "address": listener.address.to_string() },
         "from": described.from.as_ref().map(ToString::to_string), "peer": described.address.to_string(),
         "client": client, "assumed": said, "layers": layers(world, &outcome),

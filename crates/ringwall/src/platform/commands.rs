@@ -14,10 +14,12 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Blocks in the state folder.
 pub const BLOCKS_FILE: &str = "blocks.json";
+/// How long a block waits to hear what it ended.
+const JUDGED: Duration = Duration::from_secs(1);
 /// Characters of an id that are enough to look for it.
 const SHORTEST: usize = 4;
 
@@ -103,9 +105,14 @@ impl Platform {
         let selector = match parsed {
             Subject::Address(network) => Some(Selector::Addresses(vec![network])),
             Subject::Identity(identity) => SpiffeId::parse(&identity).ok().map(Selector::Identity),
+            // A connection may carry calls of many: only what goes on of those that are blocked ends.
             Subject::User(_) | Subject::Tenant(_) | Subject::Token(_) => None,
         };
-        let cut = selector.and_then(|selector| self.with_engine(|engine| engine.cut(&selector))).unwrap_or(0);
+        let cut = self.with_engine(|engine| match &selector {
+            Some(selector) => engine.cut(selector),
+            None => engine.judge_again(JUDGED),
+        });
+        let cut = cut.unwrap_or(0);
         self.keep_blocks()?;
         Ok(Blocked { id, cut, until, kernel, passes })
     }

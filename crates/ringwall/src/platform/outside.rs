@@ -6,7 +6,7 @@ use ringwall_dataplane::message::{Body, BodyError, Held};
 use ringwall_model::{CallId, Question, Spent, Take, Timestamp};
 use ringwall_shield::{Blocks, Exceeded};
 use ringwall_token::Facts;
-use ringwall_wall::{Aside, BodyFault, Busy, Outside, Work};
+use ringwall_wall::{Aside, BodyFault, Busy, Outside, Stage, Work};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -17,12 +17,19 @@ pub struct Live<'a> {
     id: CallId,
     shield_facts: &'a ringwall_shield::Facts,
     body: RefCell<&'a mut Body>,
+    stage: Stage,
 }
 
 impl<'a> Live<'a> {
     /// For the call of that id. Its id is 128 random bits that this process made: they are the call's dice too.
     pub fn new(force: &'a InForce, id: CallId, shield_facts: &'a ringwall_shield::Facts, body: &'a mut Body) -> Self {
-        Self { force, id, shield_facts, body: RefCell::new(body) }
+        Self { force, id, shield_facts, body: RefCell::new(body), stage: Stage::Arriving }
+    }
+
+    /// The same for a call that is judged again: it commits nothing.
+    #[must_use]
+    pub fn standing(self) -> Self {
+        Self { stage: Stage::Standing, ..self }
     }
 }
 
@@ -33,6 +40,10 @@ impl Aside for Live<'_> {
 }
 
 impl Outside for Live<'_> {
+    fn stage(&self) -> Stage {
+        self.stage
+    }
+
     fn now(&self) -> Timestamp {
         ringwall_control::facts::now()
     }
@@ -60,6 +71,10 @@ impl Outside for Live<'_> {
     fn take(&self, takes: &[Take]) -> Result<SmallVec<[Spent; 4]>, Exceeded> {
         if takes.is_empty() {
             return Ok(SmallVec::new());
+        }
+        // What was counted when it came is not counted again, and a budget that is used up since cuts nothing.
+        if self.stage == Stage::Standing {
+            return Ok(takes.iter().map(|take| self.force.counters.look(take, self.now())).collect());
         }
         self.force.counters.take(takes, self.now())
     }

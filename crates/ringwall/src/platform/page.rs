@@ -13,7 +13,7 @@ use ringwall_dataplane::page::{
 use ringwall_mesh::Mode;
 use ringwall_mesh::route::{TlsMode, TlsVersion};
 use ringwall_model::event::Decided;
-use ringwall_model::{Call, Decision, Layer, Listener, Millis, Peer, Protocol, Reason, Role, WorkloadId};
+use ringwall_model::{Call, Decision, Layer, Listener, Millis, Peer, Protocol, Reason, Role, Timestamp, WorkloadId};
 use ringwall_shield::judge::{Followed, State};
 use std::any::Any;
 use std::net::SocketAddr;
@@ -134,6 +134,19 @@ impl Page for InForce {
         })
     }
 
+    fn standing<'a>(&'a self, listener: &'a Listener, call: &'a mut Call) -> Local<'a, Result<(), (Layer, Reason)>> {
+        Box::pin(async move {
+            let (current, listener) = self.at(listener).ok_or((Layer::Route, Reason::Builtin(WITHDRAWN)))?;
+            let facts = self.shield_facts.load_full();
+            let mut gone_by = Body::empty();
+            let live = Live::new(self, call.id, &facts, &mut gone_by).standing();
+            match ringwall_wall::request(&current.world, &listener, call, &live).await {
+                ringwall_wall::Outcome::Refused(refused) if cuts(&refused) => Err((refused.layer, refused.because)),
+                ringwall_wall::Outcome::Admitted(_) | ringwall_wall::Outcome::Refused(_) => Ok(()),
+            }
+        })
+    }
+
     fn response<'a>(
         &'a self,
         _listener: &'a Listener,
@@ -221,6 +234,7 @@ impl InForce {
             upstream,
             response_edits: std::mem::take(&mut admitted.response_edits),
             body_limit: admitted.body_limit,
+            expires: expires(&admitted.caller),
             delay: admitted.delay.filter(|delay| *delay > Millis(0)),
             labels,
             trace: admitted.trace.clone(),
@@ -236,6 +250,18 @@ const WITHDRAWN: &str = "route/listener-withdrawn";
 fn gone() -> Arrival {
     let because = Reason::Builtin(WITHDRAWN);
     Arrival::Refuse { layer: Layer::Route, because, delay: Millis(0), guard: None }
+}
+
+/// Whether a refusal ends what was admitted before. That keys cannot be had just now says nothing against a token that
+/// was good; an answer that a rule gives in the call's stead is no refusal.
+fn cuts(refused: &ringwall_wall::Refused) -> bool {
+    refused.kind == ringwall_wall::outcome::Kind::Refusal && refused.because != Reason::Builtin("page/unanswered")
+}
+
+/// When the token of a caller expires (RFC 7519 section 4.1.4).
+fn expires(caller: &ringwall_model::Caller) -> Option<Timestamp> {
+    let seconds = caller.claims.as_ref()?.get("exp")?.as_f64()?;
+    Some(Timestamp((seconds.max(0.0) * 1000.0) as u64))
 }
 
 fn withdrawn() -> Outcome {

@@ -20,6 +20,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// Listeners that were just bound.
 type Bound = Vec<(Listener, Vec<TcpListener>)>;
@@ -62,6 +63,8 @@ impl Platform {
         drop(shells);
         self.start_apps(&current, &mut live);
         self.serve(&current, fresh, &mut live);
+        // What goes on is judged by the new World; nobody waits for that.
+        self.with_engine(|engine| engine.judge_again(Duration::ZERO));
         if let Some(isolation) = &self.isolation {
             let settled = isolation.settle(&current.world);
             settled.map_err(|error| NotUp(format!("World {generation} is in force, but not all links: {error}\n")))?;
