@@ -66,6 +66,9 @@ def report(result, cases):
             mine = [s["cpu_s_per_10k"] for s in result["samples"] if (s["case"], s["proxy"]) == (case, name)]
             middle[case, name] = statistics.median(mine)
             print(f"{case:7} {name:9} median {middle[case, name]:.4f} CPU s per 10k requests (min {min(mine):.4f}, max {max(mine):.4f})")
+    for case, name in middle:
+        if name != "ringwall" and not any((case, name) == (one, peer) for one, peer, _ in TARGETS):
+            print(f"{case:7} ringwall / {name:11} {middle[case, 'ringwall'] / middle[case, name]:.2f}x (no target)")
     held = all(sample["errors"] == 0 for sample in result["samples"])
     for case, peer, most in TARGETS:
         if (case, peer) in middle:

@@ -129,6 +129,8 @@ class Stage:
             all["nginx"] = Proxy(self.peers["nginx"], "127.0.0.1", self.ports[2], scheme, token)
         if "envoy" in self.peers:
             all["envoy"] = Proxy(self.peers["envoy"], "127.0.0.1", self.ports[4 if plain else 5], scheme, token)
+            if not plain:
+                all["envoy-cache"] = Proxy(self.peers["envoy"], "127.0.0.1", self.ports[6], scheme, token)
         return all
 
     def start(self, command, port=None):

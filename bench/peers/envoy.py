@@ -6,9 +6,12 @@ TYPE = "type.googleapis.com/envoy.extensions."
 
 def config(ports, folder, issuer, keys, policies):
     plain = listener("plain", ports[4], [], None)
-    mutual = listener("mutual", ports[5], [token(issuer, keys), authorization(issuer, policies)], server_tls(folder))
+    def guarded(port, cache):
+        filters = [token(issuer, keys, cache), authorization(issuer, policies)]
+        return listener("mutual", port, filters, server_tls(folder))
+
     return {"static_resources": {
-        "listeners": [plain, mutual],
+        "listeners": [plain, guarded(ports[5], {}), guarded(ports[6], CACHE)],
         "clusters": [cluster("plain", ports[0], None), cluster("mutual", ports[1], client_tls(folder))],
     }}
 
@@ -26,7 +29,7 @@ def listener(name, port, filters, tls):
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     if tls:
         chain["transport_socket"] = tls
-    return {"name": name, "address": address(port), "filter_chains": [chain]}
+    return {"name": f"{name}-{port}", "address": address(port), "filter_chains": [chain]}
 
 
 def cluster(name, port, tls):
@@ -66,11 +69,15 @@ def client_tls(folder):
                                "validation_context": trust}}}
 
 
-def token(issuer, keys):
+# Envoy verifies each token anew unless it is told to keep those that it found good, as Ringwall does.
+CACHE = {"jwt_cache_config": {"jwt_cache_size": 1000}}
+
+
+def token(issuer, keys, cache):
     return {"name": "envoy.filters.http.jwt_authn", "typed_config": {
         "@type": TYPE + "filters.http.jwt_authn.v3.JwtAuthentication",
         "providers": {"bench": {"issuer": issuer, "audiences": ["bench"], "forward": True,
-                                "payload_in_metadata": "payload", "local_jwks": {"inline_string": keys}}},
+                                "payload_in_metadata": "payload", "local_jwks": {"inline_string": keys}, **cache}},
         "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "bench"}}]}}
 
 
