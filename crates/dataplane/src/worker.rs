@@ -159,7 +159,9 @@ pub(crate) async fn run(shared: Arc<Shared>, mut inbox: UnboundedReceiver<Comman
             Some(Command::Judge { ended }) => {
                 let all = thread.standing.expired(None);
                 // Nobody may be waiting for the number any more.
-                tokio::task::spawn_local(async move { drop(ended.send(judge(all).await)) });
+                tokio::task::spawn_local(async move {
+                    let _ = ended.send(judge(all).await);
+                });
             }
             Some(Command::Drain { until }) => break until,
             None => break Instant::now(),

@@ -281,7 +281,7 @@ impl Platform {
             if let Some(record) = look() {
                 return Some(record);
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         None
     }
