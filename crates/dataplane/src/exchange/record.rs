@@ -230,14 +230,6 @@ impl Drop for Record {
     fn drop(&mut self) {
         self.inspected();
         let Some(mut event) = self.event.take() else { return };
-        if let Some(by) = self.refusal.get() {
-            event.refused = Some(by);
-            event.details = "message_refused".into();
-        }
-        if let Some(ended) = self.hold.as_ref().and_then(|hold| hold.ended()) {
-            event.refused = Some(ended);
-            event.details = super::NO_LONGER.into();
-        }
         event.received = self.received.get();
         event.duration = Millis(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         match self.went {
@@ -251,6 +243,14 @@ impl Drop for Record {
                 event.details = "upstream_reset_after_response_started{connection_termination}".into();
             }
             Went::Begun | Went::Broken => {}
+        }
+        // What ended it says more than how it broke off.
+        if let Some(by) = self.refusal.get() {
+            event.refused = Some(by);
+            event.details = "message_refused".into();
+        }
+        if let Some(ended) = self.hold.as_ref().and_then(|hold| hold.ended()) {
+            (event.refused, event.flags, event.details) = (Some(ended), "-", super::NO_LONGER.into());
         }
         self.events.tell(Event::Exchange(event));
     }

@@ -424,12 +424,8 @@ async fn tunnel(session: &Shared, conversation: &Conversation, mut response: Res
         return After::Gone;
     }
     let wire = std::mem::replace(&mut session.borrow_mut().wire, vacant());
-    // The record of the exchange lives in the body. That of a WebSocket ends with the tunnel, for what was found in its
-    // messages; in another tunnel nothing is found.
-    if response.status != 101 {
-        let _ = response.body.next().await;
-    }
     crate::tcp::tunnel(wire.into_io(), upstream, conversation.shared.limits.tunnel_idle).await;
+    // The record of the exchange lives in the body: it ends when the tunnel does.
     let _ = response.body.next().await;
     After::Gone
 }
