@@ -94,7 +94,7 @@ async fn connection(thread: Rc<Thread>, listener: Arc<Listener>, stream: TcpStre
     let serve = Box::pin(serve(&thread, &listener, stream, peer, proxy_header, &registration, &mut story));
     tokio::select! {
         biased;
-        () = registration.until_cut() => {}
+        () = registration.until_cut() => story.event.refused = registration.cut().by(),
         () = serve => {}
     }
 }
@@ -137,6 +137,7 @@ async fn serve(
         origin: opened.origin,
         local: listener.address,
         workload: story.event.workload.clone(),
+        cut: registration.cut().clone(),
     };
     let carries_http = listener.protocol.is_http() && !matches!(opened.spoken, Spoken::Sealed);
     let conversation = Rc::new(conversation);

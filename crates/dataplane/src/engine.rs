@@ -10,7 +10,7 @@ use crate::registry::{Registry, Selector};
 use crate::tls::{Credentials, Denials};
 use crate::worker::{self, Command};
 use arc_swap::ArcSwap;
-use ringwall_model::{Event, Listener, UpstreamChange};
+use ringwall_model::{Event, Layer, Listener, Reason, UpstreamChange};
 use ringwall_pki::Denylist;
 use std::io;
 use std::sync::Arc;
@@ -174,9 +174,9 @@ impl Engine {
         }
     }
 
-    /// Cuts the selected connections at once and says how many they were.
-    pub fn cut(&self, selector: &Selector) -> usize {
-        self.shared.registry.cut(selector)
+    /// Cuts the selected connections at once, by that rule, and says how many they were.
+    pub fn cut(&self, selector: &Selector, by: (Layer, Reason)) -> usize {
+        self.shared.registry.cut(selector, Some(by))
     }
 
     /// Has the page asked again about all that was admitted and still goes on, and ends what it refuses now: after a new
@@ -201,7 +201,7 @@ impl Engine {
         }
         let threads = self.workers.iter_mut().filter_map(|worker| worker.thread.take()).collect::<Vec<_>>();
         threads.into_iter().for_each(|thread| drop(thread.join()));
-        self.shared.registry.cut(&Selector::All)
+        self.shared.registry.cut(&Selector::All, None)
     }
 
     /// What the workers share.

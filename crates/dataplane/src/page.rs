@@ -58,6 +58,15 @@ pub trait Page: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// The same for a connection without HTTP.
+    fn standing_connection<'a>(
+        &'a self,
+        listener: &'a Listener,
+        peer: &'a Peer,
+    ) -> Local<'a, Result<(), (Layer, Reason)>> {
+        Box::pin(async move { self.connection(listener, peer).await.map(drop) })
+    }
+
     /// The response to an admitted call, before its head goes to the client.
     fn response<'a>(
         &'a self,

@@ -6,14 +6,14 @@
 //! denylist is looked at again; whoever blocks or revokes first changes the list and then cuts. So no connection slips
 //! through between the two.
 
-use ringwall_model::SpiffeId;
+use ringwall_model::{Layer, Reason, SpiffeId};
 use ringwall_pki::{Denylist, Verified};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 /// Which connections.
@@ -41,14 +41,21 @@ pub struct Registry {
 struct Entry {
     address: IpAddr,
     verified: Option<Verified>,
-    cut: Arc<Notify>,
+    cut: Arc<Cut>,
+}
+
+/// The end of one connection, as another thread asks for it.
+#[derive(Debug, Default)]
+pub struct Cut {
+    asked: Notify,
+    by: OnceLock<(Layer, Reason)>,
 }
 
 /// A registered connection; taken out when dropped.
 pub struct Registration {
     registry: Arc<Registry>,
     number: u64,
-    cut: Arc<Notify>,
+    cut: Arc<Cut>,
     kept: RefCell<Vec<Box<dyn Any>>>,
 }
 
@@ -60,7 +67,7 @@ impl Registry {
 
     /// Registers a connection; `None` when there is no room.
     pub fn register(self: &Arc<Self>, address: IpAddr) -> Option<Registration> {
-        let cut = Arc::new(Notify::new());
+        let cut = Arc::<Cut>::default();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut live = self.lock();
         if live.len() >= self.most {
@@ -70,11 +77,11 @@ impl Registry {
         Some(Registration { registry: self.clone(), number, cut, kept: RefCell::default() })
     }
 
-    /// Cuts the selected connections and says how many they were.
-    pub fn cut(&self, selector: &Selector) -> usize {
+    /// Cuts the selected connections and says how many they were. What goes on in them is told with the rule.
+    pub fn cut(&self, selector: &Selector, by: Option<(Layer, Reason)>) -> usize {
         let live = self.lock();
         let selected = live.values().filter(|entry| entry.is_selected(selector));
-        selected.map(|entry| entry.cut.notify_one()).count()
+        selected.map(|entry| entry.cut.ask(by)).count()
     }
 
     /// How many connections live.
@@ -105,7 +112,27 @@ impl Entry {
     }
 }
 
+impl Cut {
+    fn ask(&self, by: Option<(Layer, Reason)>) {
+        if let Some(by) = by {
+            // Who cut it first is told.
+            let _ = self.by.set(by);
+        }
+        self.asked.notify_one();
+    }
+
+    /// The rule that it was cut by.
+    pub fn by(&self) -> Option<(Layer, Reason)> {
+        self.by.get().copied()
+    }
+}
+
 impl Registration {
+    /// What tells its end.
+    pub const fn cut(&self) -> &Arc<Cut> {
+        &self.cut
+    }
+
     /// Notes the address that a trusted PROXY protocol header gave.
     pub fn is_from(&self, address: IpAddr) {
         if let Some(entry) = self.registry.lock().get_mut(&self.number) {
@@ -127,7 +154,7 @@ impl Registration {
 
     /// Waits until this connection is cut.
     pub async fn until_cut(&self) {
-        self.cut.notified().await;
+        self.cut.asked.notified().await;
     }
 }
 

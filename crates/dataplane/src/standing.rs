@@ -81,11 +81,14 @@ impl Standing {
 }
 
 impl Entry {
-    /// Asks the page again; whether it ended.
+    /// Asks the page again; whether it ended by that.
     pub(crate) async fn judge(&self) -> bool {
-        let Conversation { shared, listener, peer, .. } = &*self.conversation;
+        let Conversation { shared, listener, peer, cut, .. } = &*self.conversation;
+        if cut.by().is_some() || self.ended.get().is_some() {
+            return false;
+        }
         let verdict = match &self.said {
-            Said::Connection => shared.page.connection(listener, peer).await.err(),
+            Said::Connection => shared.page.standing_connection(listener, peer).await.err(),
             Said::Call(call) => shared.page.standing(listener, &mut Call::clone(call)).await.err(),
             Said::Head(id, head) => {
                 let reading = shared.page.reading(listener);

@@ -6,6 +6,7 @@ use crate::accept::{self, Entrance};
 use crate::clock;
 use crate::engine::{ListenerId, Shared};
 use crate::pool::Pool;
+use crate::registry::Cut;
 use crate::standing::{Entry, Standing};
 use ringwall_head::{Settings, call::Context};
 use ringwall_model::{ClientOrigin, Listener, Peer, Scheme};
@@ -81,6 +82,8 @@ pub(crate) struct Conversation {
     pub local: SocketAddr,
     /// The workload whose listener it is, as it was named when the connection came.
     pub workload: Arc<str>,
+    /// What tells that the connection is cut.
+    pub cut: Arc<Cut>,
 }
 
 impl Conversation {

@@ -191,6 +191,7 @@ impl Platform {
             }),
         });
         let (author, revision) = (platform.options.author.clone(), platform.options.revision.clone());
+        platform.deny_identities();
         platform.take(inputs, &author, revision)?;
         platform.block_packets().map_err(|error| NotUp(format!("blocks in the packet filter: {error}\n")))?;
         if platform.isolation.is_none() {

@@ -1,7 +1,6 @@
 //! What becomes the event of one exchange: filled as it goes, told once, when the response has gone or was given up.
 
 use crate::clock;
-use crate::engine::EventSink;
 use crate::judged::Refusal;
 use crate::message::{Body, BodyError, Frame, Response, Source};
 use crate::page::{Admitted, Labels, Refused, Witness};
@@ -28,7 +27,7 @@ pub(crate) struct Note {
 /// An exchange while it goes on.
 pub(crate) struct Record {
     event: Option<Box<Exchange>>,
-    events: Arc<dyn EventSink>,
+    conversation: Rc<Conversation>,
     begun: Instant,
     received: Rc<Cell<u64>>,
     went: Went,
@@ -49,7 +48,7 @@ enum Went {
 }
 
 impl Record {
-    pub(super) fn begin(conversation: &Conversation, call: &Call) -> Self {
+    pub(super) fn begin(conversation: &Rc<Conversation>, call: &Call) -> Self {
         let mut record = Self::of_nothing(conversation, call.id);
         if let Some(event) = &mut record.event {
             event.started = call.received;
@@ -69,7 +68,7 @@ impl Record {
     }
 
     /// For bytes that are no call.
-    pub(super) fn of_nothing(conversation: &Conversation, id: CallId) -> Self {
+    pub(super) fn of_nothing(conversation: &Rc<Conversation>, id: CallId) -> Self {
         let (peer, words) = (&conversation.peer, &conversation.thread.words);
         let event = Exchange {
             id,
@@ -106,7 +105,7 @@ impl Record {
         };
         Self {
             event: Some(Box::new(event)),
-            events: conversation.shared.events.clone(),
+            conversation: conversation.clone(),
             begun: Instant::now(),
             received: Rc::default(),
             went: Went::Begun,
@@ -249,10 +248,11 @@ impl Drop for Record {
             event.refused = Some(by);
             event.details = "message_refused".into();
         }
-        if let Some(ended) = self.hold.as_ref().and_then(|hold| hold.ended()) {
+        let cut = || self.conversation.cut.by().filter(|_| self.went != Went::Whole);
+        if let Some(ended) = self.hold.as_ref().and_then(|hold| hold.ended()).or_else(cut) {
             (event.refused, event.flags, event.details) = (Some(ended), "-", super::NO_LONGER.into());
         }
-        self.events.tell(Event::Exchange(event));
+        self.conversation.shared.events.tell(Event::Exchange(event));
     }
 }
 

@@ -140,6 +140,7 @@ async fn connect_makes_a_tunnel_where_it_may() {
     assert_eq!((head.status, head.field("content-length")), (200, None));
     client.send("sealed\n").await;
     assert_eq!(client.rest().await, b"sealed\n");
+    drop(client);
     assert_eq!(rig.exchange().await.status, 200);
     let closed = Rig::start(TestPage::to(server.upstream()));
     let refused = closed.connect().await.ask("CONNECT h:443 HTTP/1.1\r\nhost: h:443\r\n\r\n").await;

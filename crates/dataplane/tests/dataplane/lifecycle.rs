@@ -4,7 +4,7 @@ use super::rig::{Rig, TestPage, listener};
 use super::upstream::{Server, request};
 use ringwall_dataplane::Selector;
 use ringwall_dataplane::page::ProxyHeader;
-use ringwall_model::{ClientOrigin, Layer, Protocol, Reason};
+use ringwall_model::{ClientOrigin, Layer, Protocol, Reason, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,15 +34,17 @@ async fn an_idle_connection_is_closed() {
     assert_eq!(client.rest().await, b"");
 }
 
+const BLOCKED: (Layer, Reason) = (Layer::Shield, Reason::Builtin("shield/blocked-address"));
+
 #[tokio::test]
 async fn a_block_cuts_live_connections() {
     let server = Server::echo().await;
     let rig = Rig::start(TestPage::to(server.upstream()));
     let mut client = rig.connect().await;
     assert_eq!(client.ask(GET).await.status, 200);
-    assert_eq!(rig.engine.cut(&Selector::Addresses(vec!["10.0.0.0/8".parse().unwrap()])), 0);
+    assert_eq!(rig.engine.cut(&Selector::Addresses(vec!["10.0.0.0/8".parse().unwrap()]), BLOCKED), 0);
     assert_eq!(client.ask(GET).await.status, 200);
-    assert_eq!(rig.engine.cut(&Selector::Addresses(vec!["127.0.0.1/32".parse().unwrap()])), 1);
+    assert_eq!(rig.engine.cut(&Selector::Addresses(vec!["127.0.0.1/32".parse().unwrap()]), BLOCKED), 1);
     assert_eq!(client.rest().await, b"");
 }
 
@@ -54,12 +56,14 @@ async fn a_block_cuts_a_tunnel() {
         client.rest().await;
     })
     .await;
-    let rig = Rig::start(TestPage::to(server.upstream()));
+    let mut rig = Rig::start(TestPage::to(server.upstream()));
     let mut client = rig.connect().await;
     client.send("GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
     assert_eq!(client.head().await.status, 101);
-    assert_eq!(rig.engine.cut(&Selector::All), 1);
+    assert_eq!(rig.engine.cut(&Selector::All, BLOCKED), 1);
     assert_eq!(client.rest().await, b"");
+    let told = rig.exchange().await;
+    assert_eq!((told.refused, &*told.details), (Some(BLOCKED), "no_longer_allowed"));
 }
 
 #[tokio::test]
@@ -120,7 +124,7 @@ async fn the_proxy_header_of_a_balancer_names_the_client() {
     let call = rig.page.seen.lock().unwrap()[0].clone();
     assert_eq!(call.peer.address.to_string(), "192.0.2.9:4000");
     assert_eq!(call.client.origin, ClientOrigin::ProxyProtocol);
-    assert_eq!(rig.engine.cut(&Selector::Addresses(vec!["192.0.2.9/32".parse().unwrap()])), 1);
+    assert_eq!(rig.engine.cut(&Selector::Addresses(vec!["192.0.2.9/32".parse().unwrap()]), BLOCKED), 1);
     assert_eq!(client.rest().await, b"");
     let mut without = rig.connect().await;
     without.send(GET).await;
@@ -195,5 +199,36 @@ async fn a_call_that_waits_for_its_answer_is_refused_when_it_is_no_longer_admitt
     }
     *rig.page.ended.lock().unwrap() = Some("/late");
     assert_eq!(rig.engine.judge_again(Duration::from_secs(10)), 1);
+    assert_eq!(client.answer().await.status, 403);
+}
+
+#[tokio::test]
+async fn a_connection_without_http_ends_when_it_is_no_longer_admitted() {
+    let server = Server::start(|_, mut client, _| async move {
+        client.send("220 ready\r\n").await;
+        client.rest().await;
+    })
+    .await;
+    let mut rig = Rig::with(TestPage::to(server.upstream()), Protocol::Tcp, |_| {});
+    let mut client = rig.connect().await;
+    assert_eq!(client.until(b"\n").await, b"220 ready\r\n");
+    let patience = Duration::from_secs(10);
+    assert_eq!(rig.engine.judge_again(patience), 0);
+    *rig.page.ended.lock().unwrap() = Some("tcp");
+    assert_eq!(rig.engine.judge_again(patience), 1);
+    assert_eq!(client.rest().await, b"");
+    let told = rig.connection().await;
+    assert_eq!((told.refused, told.sent), (Some(BLOCKED), 11));
+}
+
+#[tokio::test]
+async fn a_token_that_expires_ends_what_it_began() {
+    let server = begins().await;
+    let page = TestPage { expires: Some(Timestamp(0)), ..TestPage::to(server.upstream()) };
+    let rig = Rig::start(page);
+    let mut client = rig.connect().await;
+    *rig.page.ended.lock().unwrap() = Some("/late");
+    client.send("GET /late HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    // Nobody asks for it: the engine itself asks the page again once the token has expired.
     assert_eq!(client.answer().await.status, 403);
 }

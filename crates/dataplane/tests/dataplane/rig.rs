@@ -9,7 +9,8 @@ use ringwall_dataplane::page::{
 use ringwall_dataplane::{ListenerId, Page};
 use ringwall_head::Settings;
 use ringwall_model::{
-    Call, CallId, Event, Exchange, Inspected, Layer, Listener, Peer, Protocol, Reason, Reply, Role, Trace, WorkloadId,
+    Call, CallId, Event, Exchange, Inspected, Layer, Listener, Peer, Protocol, Reason, Reply, Role, Timestamp, Trace,
+    WorkloadId,
 };
 use std::io;
 use std::net::SocketAddr;
@@ -33,6 +34,8 @@ pub struct TestPage {
     pub seen: Mutex<Vec<Call>>,
     /// Path of what goes on that is no longer admitted.
     pub ended: Mutex<Option<&'static str>>,
+    /// When the token of each call expires.
+    pub expires: Option<Timestamp>,
 }
 
 impl TestPage {
@@ -46,6 +49,7 @@ impl TestPage {
             body_limit: 1 << 20,
             seen: Mutex::default(),
             ended: Mutex::default(),
+            expires: None,
         }
     }
 }
@@ -103,7 +107,7 @@ impl Page for TestPage {
                 affinity: None,
                 response_edits: Vec::new(),
                 body_limit: None,
-                expires: None,
+                expires: self.expires,
                 delay: None,
                 labels: Labels::default(),
                 trace: Trace::default(),
@@ -117,6 +121,12 @@ impl Page for TestPage {
         let ended = *self.ended.lock().unwrap();
         let stays = ended.is_none_or(|path| call.target.as_ref() != path.as_bytes());
         let because = (Layer::Shield, Reason::Builtin("shield/blocked-user"));
+        Box::pin(std::future::ready(if stays { Ok(()) } else { Err(because) }))
+    }
+
+    fn standing_connection<'a>(&'a self, _: &'a Listener, _: &'a Peer) -> Local<'a, Result<(), (Layer, Reason)>> {
+        let stays = self.ended.lock().unwrap().is_none_or(|path| path != "tcp");
+        let because = (Layer::Shield, Reason::Builtin("shield/blocked-address"));
         Box::pin(std::future::ready(if stays { Ok(()) } else { Err(because) }))
     }
 

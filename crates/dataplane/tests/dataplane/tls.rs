@@ -10,7 +10,7 @@ use rcgen::{
 use ringwall_dataplane::Selector;
 use ringwall_dataplane::page::{ClientCertificate, Floor, Opening, Place, Server, Upstream, UpstreamTls};
 use ringwall_dataplane::tls::{Credentials, Identity, ServerCredential, provider};
-use ringwall_model::{Protocol, SpiffeId, Timestamp};
+use ringwall_model::{Layer, Protocol, Reason, SpiffeId, Timestamp};
 use ringwall_pki::{Bundle, Bundles, Denied, Denylist};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
@@ -266,6 +266,8 @@ async fn no_session_is_resumed() {
     }
 }
 
+const REVOKED: (Layer, Reason) = (Layer::Tls, Reason::Builtin("tls/revoked"));
+
 #[tokio::test]
 async fn a_revocation_cuts_and_keeps_out() {
     let forge = Forge::new();
@@ -280,7 +282,7 @@ async fn a_revocation_cuts_and_keeps_out() {
     denylist.deny(Denied::Identity(KONG.into()), NEVER);
     let denylist = Arc::new(denylist);
     rig.engine.shared().denylist.store(denylist.clone());
-    assert_eq!(rig.engine.cut(&Selector::Denied(denylist, Timestamp(0))), 1);
+    assert_eq!(rig.engine.cut(&Selector::Denied(denylist, Timestamp(0)), REVOKED), 1);
     assert_eq!(live.rest().await, b"");
     assert_eq!(answer(&rig, client_config(Some(forge.svid(KONG)))).await, None);
     assert_eq!(bystander.ask(GET).await.status, 200);

@@ -8,7 +8,8 @@ use ringwall_control::facts::now;
 use ringwall_control::settings::milliseconds;
 use ringwall_control::source::Input;
 use ringwall_dataplane::Selector;
-use ringwall_model::{Layer, Listener, Millis, Role, SpiffeId, Timestamp};
+use ringwall_model::{Layer, Listener, Millis, Reason, Role, SpiffeId, Timestamp};
+use ringwall_pki::{Denied, Denylist};
 use ringwall_shield::{Action, Block, BlockId, Origin, Subject, Until};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -92,6 +93,7 @@ impl Platform {
             reason: reason.into(),
         };
         let id = self.force.blocks.add(block, now).map_err(|error| error.to_string())?;
+        self.deny_identities();
         // ORDER: the kernel, the page above it, then the state folder: what is told as done is all three.
         let (mut kernel, mut passes) = (None, false);
         if let Subject::Address(network) = &parsed {
@@ -102,15 +104,15 @@ impl Platform {
             passes = self.screen().is_some_and(|screen| screen.allows(network));
         }
         // ORDER: first the block, then the cut: a connection that comes between the two meets the block.
+        let rule = (Layer::Shield, Reason::Builtin(parsed.rule()));
         let selector = match parsed {
             Subject::Address(network) => Some(Selector::Addresses(vec![network])),
             Subject::Identity(identity) => SpiffeId::parse(&identity).ok().map(Selector::Identity),
-            // A connection may carry calls of many: only what goes on of those that are blocked ends.
             Subject::User(_) | Subject::Tenant(_) | Subject::Token(_) => None,
         };
-        let cut = self.with_engine(|engine| match &selector {
-            Some(selector) => engine.cut(selector),
-            None => engine.judge_again(JUDGED),
+        // A connection may carry calls of many, and calls of a client that a proxy stands before: only those end.
+        let cut = self.with_engine(|engine| {
+            selector.map_or(0, |selector| engine.cut(&selector, rule)) + engine.judge_again(JUDGED)
         });
         let cut = cut.unwrap_or(0);
         self.keep_blocks()?;
@@ -129,7 +131,23 @@ impl Platform {
             }
         }
         self.keep_blocks()?;
+        self.deny_identities();
         if lifted == 0 { Err(format!("`{subject}` is not blocked")) } else { Ok(json!({ "lifted": lifted })) }
+    }
+
+    /// Has handshakes of the mesh refuse the identities that are blocked: the shield sees calls at the edge only.
+    pub(super) fn deny_identities(&self) {
+        let mut denylist = Denylist::default();
+        for block in self.force.blocks.list(now()) {
+            let until = match block.until {
+                Until::At(until) => until,
+                Until::Lifted => Timestamp(u64::MAX),
+            };
+            if let Subject::Identity(identity) = block.subject {
+                denylist.deny(Denied::Identity(identity), until);
+            }
+        }
+        self.with_engine(|engine| engine.shared().denylist.store(Arc::new(denylist)));
     }
 
     fn keep_blocks(&self) -> Result<(), String> {

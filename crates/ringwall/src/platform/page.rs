@@ -14,7 +14,7 @@ use ringwall_mesh::Mode;
 use ringwall_mesh::route::{TlsMode, TlsVersion};
 use ringwall_model::event::Decided;
 use ringwall_model::{Call, Decision, Layer, Listener, Millis, Peer, Protocol, Reason, Role, Timestamp, WorkloadId};
-use ringwall_shield::judge::{Followed, State};
+use ringwall_shield::judge::{ConnectionVerdict, Followed, State};
 use std::any::Any;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -38,19 +38,7 @@ impl Page for InForce {
 
     fn arrive_behind(&self, listener: &Listener, peer: SocketAddr) -> Arrival {
         let Some((current, listener)) = self.at(listener) else { return gone() };
-        let world = &current.world;
-        let facts = self.shield_facts.load();
-        let state = State { facts: &facts, blocks: &self.blocks, now: ringwall_control::facts::now() };
-        let followed = if listener.protocol.is_http() { Followed::ByCalls } else { Followed::ByBytes };
-        let peer = Peer { address: peer, tls: None };
-        let verdict = ringwall_shield::judge::connection(
-            &world.shield,
-            listener.workload,
-            listener.address,
-            &peer,
-            followed,
-            state,
-        );
+        let verdict = self.shield_connection(&current, &listener, &Peer { address: peer, tls: None });
         if let Decision::Refuse { because, .. } = verdict.judgement.decision {
             let delay = verdict.judgement.delay.unwrap_or_default();
             return Arrival::Refuse { layer: Layer::Shield, because, delay, guard: None };
@@ -161,6 +149,23 @@ impl Page for InForce {
         super::response::messages(self, call, admitted, kind)
     }
 
+    fn standing_connection<'a>(
+        &'a self,
+        listener: &'a Listener,
+        peer: &'a Peer,
+    ) -> Local<'a, Result<(), (Layer, Reason)>> {
+        Box::pin(async move {
+            let (current, here) = self.at(listener).ok_or((Layer::Route, Reason::Builtin(WITHDRAWN)))?;
+            if here.role == Role::Edge
+                && let Decision::Refuse { because, .. } =
+                    self.shield_connection(&current, &here, peer).judgement.decision
+            {
+                return Err((Layer::Shield, because));
+            }
+            self.connection(listener, peer).await.map(drop)
+        })
+    }
+
     fn connection<'a>(&'a self, listener: &'a Listener, peer: &'a Peer) -> Local<'a, Result<Way, (Layer, Reason)>> {
         Box::pin(async move {
             let (current, listener) = self.at(listener).ok_or((Layer::Route, Reason::Builtin(WITHDRAWN)))?;
@@ -191,6 +196,15 @@ impl Page for InForce {
 }
 
 impl InForce {
+    /// What the shield says of a connection by its address.
+    fn shield_connection(&self, current: &Current, listener: &Listener, peer: &Peer) -> ConnectionVerdict {
+        let facts = self.shield_facts.load();
+        let state = State { facts: &facts, blocks: &self.blocks, now: ringwall_control::facts::now() };
+        let followed = if listener.protocol.is_http() { Followed::ByCalls } else { Followed::ByBytes };
+        let (shield, at) = (&current.world.shield, listener.workload);
+        ringwall_shield::judge::connection(shield, at, listener.address, peer, followed, state)
+    }
+
     /// How a gateway's port begins: in clear, by server name, or with the mesh's own certificates.
     fn gateway_opening(&self, world: &ringwall_manifest::World, listener: &Listener) -> Opening {
         let port = listener.address.port();
