@@ -14,7 +14,7 @@ use ringwall_gateway::plugin::rate_limiting::OnFailure;
 use ringwall_manifest::World;
 use ringwall_manifest::ringwall::waf_policy::Subject;
 use ringwall_manifest::world::firewall::Guard;
-use ringwall_mesh::route::{At, RouteChoice, Selection};
+use ringwall_mesh::route::{At, RouteChoice, RouteReply, Selection};
 use ringwall_model::{
     Call, Caller, Decision, Fault, FieldEdit, Judgement, Layer, Listener, Millis, Peer, PeerTls, Reason, Reply, Role,
     Step, Trace, WorkloadId,
@@ -96,10 +96,20 @@ impl<'a> Page<'a> {
             self.shield_call(call, presented, outside)?;
         }
         // ORDER: routes are selected, without effect, before anything expensive: a call that nobody serves ends here.
-        let ingress = self.ingress(call, outside)?;
-        let through = self.gateway(call, ingress.as_ref())?;
+        let ingress = match self.ingress(call, outside) {
+            Ok(ingress) => ingress,
+            Err(answer) => return Err(self.instead(answer, call, outside).await),
+        };
+        let through = match ingress.as_ref().filter(|route| !route.edits.is_empty()) {
+            Some(route) => self.gateway(&edited(call, route), ingress.as_ref())?,
+            None => self.gateway(call, ingress.as_ref())?,
+        };
         self.firewall(call, ingress.as_ref(), through.as_ref(), outside).await?;
         self.mesh(own, self.listener.address.port(), call, outside).await?;
+        if let Some(route) = &ingress {
+            // ORDER: what the route rewrites was judged as it came: Envoy's router stands behind its authorization.
+            apply(call, &route.edits);
+        }
         if let (Some(route), Some(through)) = (&ingress, through) {
             // The hop from the ingress to the gateway is inside this page: the gateway's own policies see the ingress.
             self.as_ingress(own, through.workload, route, call, outside).await?;
@@ -186,8 +196,8 @@ impl<'a> Page<'a> {
         self.settle(Layer::Shield, decision, "request_rate_limited")
     }
 
-    /// Which route of the ingress or egress the call takes.
-    fn ingress(&mut self, call: &mut Call, outside: &impl Outside) -> Result<Option<RouteChoice>, Box<End>> {
+    /// Which route of the ingress or egress the call takes; its edits are not applied yet.
+    fn ingress(&mut self, call: &Call, outside: &impl Outside) -> Result<Option<RouteChoice>, Box<RouteReply>> {
         let Listener { role: Role::Edge | Role::Egress, workload, address, .. } = *self.listener else {
             return Ok(None);
         };
@@ -196,32 +206,41 @@ impl<'a> Page<'a> {
         self.routed(at, call, outside).map(Some)
     }
 
-    fn routed(&mut self, at: At<'_>, call: &mut Call, outside: &impl Outside) -> Result<RouteChoice, Box<End>> {
+    fn routed(&mut self, at: At<'_>, call: &Call, outside: &impl Outside) -> Result<RouteChoice, Box<RouteReply>> {
         match ringwall_mesh::route::select(&self.world.routes, at, call, low_bits(outside.random())) {
             Selection::Route(choice) => {
-                self.settle(Layer::Route, Decision::Pass { because: choice.because }, "")?;
-                apply(call, &choice.edits);
+                self.trace.note(Layer::Route, &Decision::Pass { because: choice.because });
                 // What is nearest to the service changes the response first.
                 self.response_edits.splice(0..0, choice.response_edits.iter().cloned());
                 self.labels.route = Some(choice.name.clone());
                 self.delay = self.delay.max(choice.delay);
                 Ok(choice)
             }
-            Selection::Reply(answer) => {
-                self.labels.route = Some(answer.name);
-                self.delay = self.delay.max(answer.delay);
-                self.response_edits.splice(0..0, answer.response_edits);
-                let end = End {
-                    layer: Layer::Route,
-                    because: answer.because,
-                    kind: if matches!(answer.because, Reason::Rule(_)) { Kind::Answer } else { Kind::Refusal },
-                    reply: answer.reply,
-                    flag: answer.flag,
-                    details: answer.details.into(),
-                };
-                Err(self.noted(end))
-            }
+            Selection::Reply(answer) => Err(Box::new(answer)),
         }
+    }
+
+    /// A route answers in its destination's stead, or there is no route.
+    /// ORDER: who may not call gets neither: redirects, direct responses and faults stand behind authorization, as in Envoy.
+    async fn instead(&mut self, answer: Box<RouteReply>, call: &mut Call, outside: &impl Outside) -> Box<End> {
+        match self.mesh(self.listener.workload, self.listener.address.port(), call, outside).await {
+            Ok(()) => self.answered(answer),
+            Err(refused) => refused,
+        }
+    }
+
+    fn answered(&mut self, answer: Box<RouteReply>) -> Box<End> {
+        self.labels.route = Some(answer.name);
+        self.delay = self.delay.max(answer.delay);
+        self.response_edits.splice(0..0, answer.response_edits);
+        self.noted(End {
+            layer: Layer::Route,
+            because: answer.because,
+            kind: if matches!(answer.because, Reason::Rule(_)) { Kind::Answer } else { Kind::Refusal },
+            reply: answer.reply,
+            flag: answer.flag,
+            details: answer.details.into(),
+        })
     }
 
     /// Which gateway and which of its routes the call goes through: at a gateway's own listener, or where the ingress
@@ -407,7 +426,9 @@ impl<'a> Page<'a> {
     fn sidecar(&mut self, source: WorkloadId, call: &mut Call, outside: &impl Outside) -> Result<Hop, Box<End>> {
         let target = self.target.take().or_else(|| self.listener.target.clone());
         let target = target.as_ref().map(|(host, port)| (&**host, *port));
-        let route = self.routed(At::Sidecar { workload: source, target }, call, outside)?;
+        let routed = self.routed(At::Sidecar { workload: source, target }, call, outside);
+        let route = routed.map_err(|answer| self.answered(answer))?;
+        apply(call, &route.edits);
         self.leaving(source, &route)?;
         Ok(Hop::Upstream { source, route: Box::new(route) })
     }
@@ -501,6 +522,13 @@ impl<'a> Page<'a> {
             trace: self.trace,
         }
     }
+}
+
+/// The call as its route sends it on: what the next router selects by.
+fn edited(call: &Call, route: &RouteChoice) -> Call {
+    let mut onward = call.clone();
+    apply(&mut onward, &route.edits);
+    onward
 }
 
 /// Lets an engine judge, and answers its questions until it is done. `None` when it asks more than it may.

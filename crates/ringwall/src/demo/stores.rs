@@ -7,6 +7,7 @@
 use ringwall_control::source::Input;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -106,17 +107,16 @@ fn postgresql(folder: &Path, address: Ipv4Addr) -> Option<Child> {
     let files = folder.join("postgresql");
     std::fs::DirBuilder::new().mode(0o700).create(&files).ok()?;
     let as_root = std::fs::metadata(&files).ok()?.uid() == 0;
-    if as_root {
-        let (user, group) = ids("postgres")?;
+    let other = if as_root { Some(ids("postgres")?) } else { None };
+    if let Some((user, group)) = other {
         std::os::unix::fs::chown(&files, Some(user), Some(group)).ok()?;
     }
+    // No program such as `runuser` between: it would be that one which our signals end.
     let program = |name: &str| {
-        let path = programs.join(name);
-        if !as_root {
-            return Command::new(path);
+        let mut command = Command::new(programs.join(name));
+        if let Some((user, group)) = other {
+            command.uid(user).gid(group);
         }
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(path);
         command
     };
     let mut initdb = program("initdb");
@@ -158,7 +158,7 @@ fn answers(at: SocketAddr, process: &mut Child) -> bool {
     false
 }
 
-/// Asks it to end, and waits; `runuser` hands the signal on.
+/// Asks it to end at once, whoever is connected (PostgreSQL's fast shutdown), and waits.
 fn end(process: &mut Child) {
     let id = i32::try_from(process.id()).ok().and_then(rustix::process::Pid::from_raw);
     // A signal that cannot be sent leaves the kill below.
