@@ -20,9 +20,8 @@ pub fn run(scripts: &[String], common: &Everywhere) -> Exit {
     };
     for (number, input) in inputs.iter_mut().enumerate() {
         // ORDER: sources are kept by name; the number keeps the order of the command line, which is the order of running.
-        let name = if input.name == "-" { "standard input" } else { &input.name };
-        let ends = name.rsplit_once('.').is_some_and(|(_, end)| end.eq_ignore_ascii_case("sh"));
-        input.name = format!("{:03}:{name}{}", number + 1, if ends { "" } else { ".sh" });
+        let ends = input.name.rsplit_once('.').is_some_and(|(_, end)| end.eq_ignore_ascii_case("sh"));
+        input.name = format!("{:03}:{}{}", number + 1, input.name, if ends { "" } else { ".sh" });
     }
     let named: Vec<_> = inputs
         .iter()
@@ -38,7 +37,8 @@ pub fn run(scripts: &[String], common: &Everywhere) -> Exit {
     let imported = import(&scripts);
     findings.extend(imported.findings);
     for file in &mut sources.files {
-        file.name = file.name.split_once(':').map_or("", |(_, name)| name).into();
+        let name = file.name.split_once(':').map_or("", |(_, name)| name);
+        file.name = if name == "-.sh" { "standard input" } else { name }.into();
     }
     if common.format == Format::Human {
         print!("{}", imported.yaml);

@@ -96,8 +96,9 @@ impl Remote<'_> {
 
     /// `ringwall unblock`
     pub fn unblock(&self, subject: &str) -> Exit {
-        self.show("unblock", json!({ "subject": subject }), |answer| {
-            println!("{} blocks were lifted", answer["lifted"])
+        self.show("unblock", json!({ "subject": subject }), |answer| match answer["lifted"].as_u64() {
+            Some(1) => println!("1 block was lifted"),
+            _ => println!("{} blocks were lifted", answer["lifted"]),
         })
     }
 
@@ -109,7 +110,7 @@ impl Remote<'_> {
                 let text = |name| block.get(name).and_then(Value::as_str).unwrap_or("-");
                 println!(
                     "{:>6}  {:<34}  {:<24}  {:<10}  {}",
-                    block["id"],
+                    block["id"].to_string(),
                     text("subject"),
                     text("until"),
                     text("by"),

@@ -108,8 +108,7 @@ impl Builder<'_> {
 
     fn open(&mut self, anchor: usize, start: Span, holds: Holds) -> Result<(), Stop> {
         if self.stack.len() >= MAX_DEPTH {
-            let title = format!("nested more than {MAX_DEPTH} levels deep");
-            return Err(Stop { code: code::DEPTH, span: start, title, help: None });
+            return Err(too_deep(start));
         }
         if let Some(Frame { holds: Holds::Map { key: None, .. }, .. }) = self.stack.last() {
             return Err(bad_key(start));
@@ -190,8 +189,7 @@ impl Builder<'_> {
         let mut copy = node.clone();
         copy.span = span;
         if self.stack.len() + depth(&copy) > MAX_DEPTH {
-            let title = format!("nested more than {MAX_DEPTH} levels deep");
-            return Err(Stop { code: code::DEPTH, span, title, help: None });
+            return Err(too_deep(span));
         }
         self.finished(copy, 0, *nodes)
     }
@@ -215,6 +213,10 @@ impl Builder<'_> {
         let rest = self.text.get(start as usize..).unwrap_or_default();
         let end =
             start.saturating_add(rest.chars().next().map_or(0, |c| if c == '\n' { 0 } else { c.len_utf8() as u32 }));
+        // The parser has a limit of its own, and looks ahead.
+        if error.info().contains("recursion limit") {
+            return too_deep(Span { start, end });
+        }
         let tab = rest.starts_with('\t');
         let title = if tab { "a tab where YAML wants spaces".into() } else { error.info().trim().to_owned() };
         let help = tab.then(|| "indent with spaces".to_owned()).or_else(|| advice(error.info()));
@@ -230,10 +232,17 @@ fn advice(info: &str) -> Option<String> {
         _ if info.contains("simple key expect") => "a key is followed by `:`",
         _ if info.contains("block collection") => "items of one list begin in the same column",
         _ if info.contains("unexpected end of stream") || info.contains("quoted scalar") => "close the quotes",
+        _ if info.contains("flow sequence") => "a list that begins with `[` ends with `]`, with `,` between its items",
+        _ if info.contains("flow mapping") => "a map that begins with `{` ends with `}`, with `,` between its keys",
         _ if info.contains("anchor") || info.contains("alias") => "an alias `*name` follows its anchor `&name`",
         _ => return None,
     };
     Some(advice.into())
+}
+
+fn too_deep(span: Span) -> Stop {
+    let help = Some("no manifest needs so many; look for a bracket that is not closed".into());
+    Stop { code: code::DEPTH, span, title: format!("nested more than {MAX_DEPTH} levels deep"), help }
 }
 
 fn is_scalar_tag(suffix: &str) -> bool {

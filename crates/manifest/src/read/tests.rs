@@ -28,6 +28,20 @@ fn what_cannot_be_read_has_a_place() {
 }
 
 #[test]
+fn what_is_open_or_too_deep_is_told_with_what_would_be_right() {
+    let check = |text: &str, code: &str, help: &str| {
+        let (_, findings) = read(&[Input { name: "t.yaml", bytes: text.as_bytes() }]);
+        assert_eq!(findings[0].code.to_string(), code, "{text:.20}");
+        assert!(findings[0].help.as_deref().is_some_and(|told| told.contains(help)), "{:?}", findings[0].help);
+    };
+    check("a: [b\n", "RW0002", "ends with `]`");
+    check("a: {b: 1\n", "RW0002", "ends with `}`");
+    for depth in [70, 20_000] {
+        check(&format!("a: {}{}", "[".repeat(depth), "]".repeat(depth)), "RW0004", "not closed");
+    }
+}
+
+#[test]
 fn a_tab_is_told_as_a_tab() {
     let (sources, findings) = read(&[Input { name: "t.yaml", bytes: b"a:\n\tb: 1\n" }]);
     assert_eq!(sources.locate(&findings[0].primary), "t.yaml:2:1");

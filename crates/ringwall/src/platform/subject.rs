@@ -14,6 +14,8 @@ pub fn parse(text: &str) -> Result<Subject, String> {
         Some(("user", name)) if !name.is_empty() => Ok(Subject::User(name.into())),
         Some(("tenant", name)) if !name.is_empty() => Ok(Subject::Tenant(name.into())),
         Some(("token", jti)) if !jti.is_empty() => Ok(Subject::Token(jti.into())),
+        // A SPIFFE ID says itself what it is.
+        Some(("spiffe", _)) => parse(&format!("identity:{text}")),
         Some(("identity", id)) => match SpiffeId::parse(id) {
             Ok(id) => Ok(Subject::Identity(id.as_str().into())),
             Err(error) => Err(format!("`{id}` is no SPIFFE ID: {error}")),
@@ -60,7 +62,8 @@ mod tests {
             check(text);
         }
         check("identity:spiffe://cluster.local/ns/a/sa/b");
-        for bad in ["", "user:", "192.0.2.300", "identity:https://x", "alice"] {
+        assert_eq!(parse("spiffe://cluster.local/ns/a/sa/b"), parse("identity:spiffe://cluster.local/ns/a/sa/b"));
+        for bad in ["", "user:", "192.0.2.300", "identity:https://x", "spiffe:x", "alice"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
