@@ -408,4 +408,5 @@ pub const EXIT_CODES: &str = "Exit codes:
   2  the command line is wrong
   3  manifests, settings or state could not be read, or the World was not taken
   4  no running wall answers
-  5  the wall itself failed";
+  5  the wall itself failed
+141 nobody reads the output any more (`… | head`)";

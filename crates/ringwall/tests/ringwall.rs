@@ -287,6 +287,47 @@ fn a_running_wall_takes_commands_and_ends_clean() {
 }
 
 #[test]
+fn a_block_of_a_user_ends_what_goes_on_of_that_user_alone() {
+    let wall = Wall::start();
+    let open = |user: &str| {
+        let token = wall.told(&["token", "--sub", user])["token"].as_str().unwrap().to_owned();
+        let mut stream = wall.connect();
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let head = format!("GET /api/v1/socket HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n");
+        stream.write_all(format!("{head}{upgrade}{key}\r\n").as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        assert_eq!(status(&String::from_utf8_lossy(&answer)), "101");
+        stream
+    };
+    let (mut alice, mut bob) = (open("alice"), open("bob"));
+    let blocked = wall.told(&["block", "user:alice", "--for", "1h", "--reason", "test"]);
+    // The hops behind the edge end with it, or are judged themselves.
+    assert!(blocked["cut"].as_u64().unwrap() >= 1, "{blocked}");
+    assert_eq!(alice.read(&mut [0; 16]).unwrap_or(0), 0, "the stream goes on");
+    bob.write_all(b"\x81\x02hi").unwrap();
+    let mut echoed = [0; 4];
+    bob.read_exact(&mut echoed).unwrap();
+    assert_eq!(&echoed, b"\x81\x02hi");
+}
+
+/// `check … | head`: nobody reads the rest.
+#[test]
+fn output_that_nobody_reads_ends_quietly() {
+    let mut child =
+        ringwall(&["check", "examples/as-written"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
 fn credentials_are_in_no_file_and_no_output() {
     let mut wall = Wall::start();
     let canary = |name: &str| format!("canary{name}{:08x}{}", std::process::id(), wall.child.id());
