@@ -98,7 +98,7 @@ impl<'a> Page<'a> {
         // ORDER: routes are selected, without effect, before anything expensive: a call that nobody serves ends here.
         let ingress = match self.ingress(call, outside) {
             Ok(ingress) => ingress,
-            Err(answer) => return Err(self.instead(answer, call, outside).await),
+            Err(answer) => return Err(self.instead(*answer, call, outside).await),
         };
         let through = match ingress.as_ref().filter(|route| !route.edits.is_empty()) {
             Some(route) => self.gateway(&edited(call, route), ingress.as_ref())?,
@@ -222,14 +222,14 @@ impl<'a> Page<'a> {
 
     /// A route answers in its destination's stead, or there is no route.
     /// ORDER: who may not call gets neither: redirects, direct responses and faults stand behind authorization, as in Envoy.
-    async fn instead(&mut self, answer: Box<RouteReply>, call: &mut Call, outside: &impl Outside) -> Box<End> {
+    async fn instead(&mut self, answer: RouteReply, call: &mut Call, outside: &impl Outside) -> Box<End> {
         match self.mesh(self.listener.workload, self.listener.address.port(), call, outside).await {
             Ok(()) => self.answered(answer),
             Err(refused) => refused,
         }
     }
 
-    fn answered(&mut self, answer: Box<RouteReply>) -> Box<End> {
+    fn answered(&mut self, answer: RouteReply) -> Box<End> {
         self.labels.route = Some(answer.name);
         self.delay = self.delay.max(answer.delay);
         self.response_edits.splice(0..0, answer.response_edits);
@@ -427,7 +427,7 @@ impl<'a> Page<'a> {
         let target = self.target.take().or_else(|| self.listener.target.clone());
         let target = target.as_ref().map(|(host, port)| (&**host, *port));
         let routed = self.routed(At::Sidecar { workload: source, target }, call, outside);
-        let route = routed.map_err(|answer| self.answered(answer))?;
+        let route = routed.map_err(|answer| self.answered(*answer))?;
         apply(call, &route.edits);
         self.leaving(source, &route)?;
         Ok(Hop::Upstream { source, route: Box::new(route) })
