@@ -213,7 +213,7 @@ struct Blocked {
     cut: usize,
     until: Timestamp,
     /// From the command until the kernel had said yes.
-    kernel: Option<std::time::Duration>,
+    kernel: Option<Duration>,
     /// Whether it does not hold at the machine's links, because its subject is never blocked there.
     passes: bool,
 }
