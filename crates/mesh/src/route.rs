@@ -253,6 +253,33 @@ pub fn select(routes: &Routes, at: At<'_>, call: &Call, dice: u64) -> Selection 
     }
 }
 
+/// The answer of a gateway's own to `CONNECT`: that of the call's route, if the route names this method and answers
+/// itself. Nothing else is done with the method at a gateway, so a route without a condition on it does not count.
+pub fn connect(routes: &Routes, at: At<'_>, call: &Call, dice: u64) -> Option<RouteReply> {
+    let At::Gateway { workload, port, server_name } = at else { return None };
+    let (entry, number) = gateway_entry(routes, workload, port, server_name, call)?;
+    let names_it = matches!(&entry.matching.method, Some(StringMatch::Exact(method)) if &**method == "CONNECT");
+    match entry.plan.select(routes, entry, call, number, dice) {
+        Selection::Reply(answer) if names_it && matches!(answer.because, Reason::Rule(_)) => Some(answer),
+        _ => None,
+    }
+}
+
+/// The entry that a gateway's server has for a call, whatever it does, and the server's port.
+fn gateway_entry<'a>(
+    routes: &'a Routes,
+    workload: WorkloadId,
+    port: u16,
+    server_name: Option<&str>,
+    call: &Call,
+) -> Option<(&'a table::Entry, u16)> {
+    let (name, _) = HostName::read(&call.authority)?;
+    let (number, table) = routes.gateway_port(workload, port)?;
+    let (index, _) = table.server(if table.is_tls() { server_name } else { Some(name.as_str()) })?;
+    let hosts = table.hosts.get(if table.is_tls() { index } else { 0 })?;
+    Some((hosts.find(name.as_str())?.http.find(call, number)?, number))
+}
+
 fn at_gateway(
     routes: &Routes,
     workload: WorkloadId,

@@ -85,7 +85,10 @@ impl<'a> Page<'a> {
         let role = self.listener.role;
         // ORDER: framing first: what cannot be read in one way only must not be judged in one way only.
         if let Some(fault) = call.faults.first() {
-            return Err(self.damaged(fault, call, outside).await);
+            return Err(match self.answers_connect(call, outside) {
+                Some(answer) => self.connect(answer, call, outside).await,
+                None => self.damaged(fault, call, outside).await,
+            });
         }
         if role != Role::Outbound {
             self.network(packet::arriving(self.world, own, self.listener.address.port(), &call.peer))?;
@@ -146,6 +149,35 @@ impl<'a> Page<'a> {
             self.trace.note(Layer::Waf, &decision);
         }
         self.builtin(Layer::Head, fault.name, Reply::text(fault.status, fault.says))
+    }
+
+    /// The answer of the edge's own to a `CONNECT` that has no other fault, where a route names the method. Without one
+    /// the method is a fault: an edge makes no tunnels.
+    fn answers_connect(&self, call: &Call, outside: &impl Outside) -> Option<RouteReply> {
+        let Listener { role: Role::Edge, workload, address, .. } = *self.listener else { return None };
+        let server_name = call.peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+        let at = At::Gateway { workload, port: address.port(), server_name };
+        let only = matches!(call.faults.as_slice(), [fault] if fault.name == ringwall_head::fault::CONNECT.name);
+        only.then(|| ringwall_mesh::route::connect(&self.world.routes, at, call, low_bits(outside.random())))?
+    }
+
+    /// A `CONNECT` that is answered here is judged by every layer that another call would meet at this door.
+    async fn connect(&mut self, answer: RouteReply, call: &mut Call, outside: &impl Outside) -> Box<End> {
+        match self.before_connect(call, outside).await {
+            Ok(()) => self.answered(answer),
+            Err(refused) => refused,
+        }
+    }
+
+    async fn before_connect(&mut self, call: &mut Call, outside: &impl Outside) -> Result<(), Box<End>> {
+        let own = self.listener.workload;
+        let port = self.listener.address.port();
+        self.network(packet::arriving(self.world, own, port, &call.peer))?;
+        let presented = shield::presented(&self.world.shield, own, call);
+        self.shield_call(call, presented, outside)?;
+        self.firewall(call, None, None, outside).await?;
+        self.mesh(own, port, call, outside).await?;
+        self.shield_caller(presented, &Ok(()), outside)
     }
 
     /// Blocks, reputation, geography, limits of the address and of all.

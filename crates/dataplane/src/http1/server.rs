@@ -82,6 +82,7 @@ enum After {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
     Head,
+    Connect,
     Other,
 }
 
@@ -185,7 +186,11 @@ async fn one(session: &Shared, conversation: &Rc<Conversation>, reading: &Readin
     let context = conversation.context(&reading.settings);
     let call = read_call(raw, context);
     let version = call.version;
-    let method = if call.method.as_ref() == b"HEAD" { Method::Head } else { Method::Other };
+    let method = match call.method.as_ref() {
+        b"HEAD" => Method::Head,
+        b"CONNECT" => Method::Connect,
+        _ => Method::Other,
+    };
     let asked_to_close = fields::closes(&call.fields, version);
     let damaged = !call.faults.is_empty();
     let body = begin_body(session, &call);
@@ -338,12 +343,13 @@ async fn write_response(
 ) -> Written {
     let length = response.body.length();
     let delivery = match (response.status, method, length) {
-        (100..=199 | 204 | 304, _, _) | (_, Method::Head, _) => Delivery::Nothing,
+        (100..=199 | 204 | 304, _, _) | (_, Method::Head, _) | (200..=299, Method::Connect, _) => Delivery::Nothing,
         (_, _, BodyLength::Empty | BodyLength::Known(_)) => Delivery::Length,
         (_, _, BodyLength::Unknown) if version == Version::Http10 => Delivery::UntilClose,
         (_, _, BodyLength::Unknown) => Delivery::Chunked,
     };
-    if delivery == Delivery::Nothing && matches!(response.status, 100..=199 | 204) {
+    // RFC 9110 section 8.6: neither these nor an answer that makes a tunnel tell a length.
+    if delivery == Delivery::Nothing && (method == Method::Connect || matches!(response.status, 100..=199 | 204)) {
         response.fields.remove("content-length");
     }
     let closes = ends == Ends::Close || delivery == Delivery::UntilClose;

@@ -157,6 +157,11 @@ spec:
   hosts: ["*"]
   gateways: [edge]
   http:
+  # Apache, for which the cases were written, answers `CONNECT` when its application does.
+  - name: connect
+    match:
+    - method: { exact: CONNECT }
+    directResponse: { status: 200 }
   - name: all
     route:
     - destination: { host: albedo.example, port: { number: PORT } }

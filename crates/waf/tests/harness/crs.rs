@@ -32,10 +32,6 @@ pub const OVERRIDES: [(&str, &str); 2] = [
     ("920620-1", "two Content-Type fields: both are seen, not merged"),
 ];
 
-/// One more through the edge.
-pub const EDGE_OVERRIDES: [(&str, &str); 1] =
-    [("920100-4", "CONNECT: an ingress makes no tunnels (405, RFC 9110 section 9.3.6), where Apache answers 200")];
-
 /// Passed, failed (with the reason), and cases of [`OVERRIDES`] that failed as foreseen.
 #[derive(Debug, Default)]
 pub struct Score {
