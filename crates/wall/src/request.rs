@@ -157,7 +157,10 @@ impl<'a> Page<'a> {
         let Listener { role: Role::Edge, workload, address, .. } = *self.listener else { return None };
         let server_name = call.peer.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
         let at = At::Gateway { workload, port: address.port(), server_name };
-        let only = matches!(call.faults.as_slice(), [fault] if fault.name == ringwall_head::fault::CONNECT.name);
+        // `Host` may name something else: nothing is forwarded that could be taken for its.
+        let known = [ringwall_head::fault::CONNECT.name, ringwall_head::fault::HOST_MISMATCH.name];
+        let only = call.faults.iter().all(|fault| known.contains(&fault.name))
+            && call.faults.iter().any(|fault| fault.name == ringwall_head::fault::CONNECT.name);
         only.then(|| ringwall_mesh::route::connect(&self.world.routes, at, call, low_bits(outside.random())))?
     }
 
