@@ -12,6 +12,16 @@ use std::path::Path;
 const INBOUND: i64 = 5;
 const OUTBOUND: i64 = 4;
 
+/// Cases that name no status, score nothing at this paranoia level, and have a target that no URI may have (RFC 3986
+/// section 2: octets above US-ASCII): the reading of the head refuses them, whatever they score.
+pub const OF_THE_HEAD: [(&str, &str); 4] = [
+    ("934120-23 blocking", RAW_OCTETS),
+    ("934120-24 blocking", RAW_OCTETS),
+    ("934120-25 blocking", RAW_OCTETS),
+    ("934120-26 blocking", RAW_OCTETS),
+];
+const RAW_OCTETS: &str = "400 for octets above US-ASCII in the target, below the threshold";
+
 /// Policies: all calls, those that carry prompts, those that carry GraphQL.
 const POLICIES: &str = r#"
 apiVersion: ringwall.dev/v1
@@ -40,7 +50,7 @@ pub fn run(folder: &Path) -> Result<crs::Score, String> {
     let edge = edge::Edge::start(folder, POLICIES)?;
     let mut results = benchmark(folder, &edge);
     results.extend(regression(folder, &edge)?);
-    Ok(crs::tally(results, &[]))
+    Ok(crs::tally(results, &OF_THE_HEAD))
 }
 
 type Results = Vec<(String, Result<(), String>)>;
