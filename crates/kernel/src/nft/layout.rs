@@ -12,7 +12,6 @@
 //!   rw_judge4   unknown address of our networks → rw_unknown · egress map by source · an endpoint that is not in it →
 //!               rw_changing · rw_arrive4
 //!   rw_arrive4  ingress map by destination · an endpoint that is not in it → rw_changing · accept
-//! ```
 //! ingress of chosen links (before the stack)
 //!   rw_early    allowlist: accept · blocked, feeds → rw_screened
 //! ```
