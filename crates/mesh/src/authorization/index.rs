@@ -2,7 +2,8 @@
 //!
 //! In: rules in the order in which they are to be named. Out: the first that matches. Never: an allocation while
 //! judging, a memory of earlier decisions. Each rule hangs on the one of its clauses whose values are rarest among all
-//! rules; a call looks its own values up and tries the rules that hang there.
+//! rules; a call looks its own values up and tries the rules that hang there. Where many hang on one value, they hang once
+//! more on another field: a thousand rules that are pairs of a few dozen values cost what a thousand values do.
 
 mod test;
 
@@ -20,12 +21,33 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Laid>,
+    index: Index,
+}
+
+/// Where rules hang: by fields of the call, each pattern with the number of a [`Shelf`].
+#[derive(Clone, Debug, Default)]
+struct Index {
+    shelves: Vec<Shelf>,
     probes: Vec<Probe>,
     headers: HeaderProbes,
     claims: Vec<(Box<str>, Vec<Probe>)>,
     /// Rules that hang on nothing: they have no positive clause.
     loose: Vec<u32>,
 }
+
+/// The rules that hang on one pattern.
+#[derive(Clone, Debug)]
+enum Shelf {
+    /// Few: tried one after the other, in order.
+    List(Vec<u32>),
+    /// Many that differ in another field: hung once more.
+    Deeper(Box<Index>),
+}
+
+/// So many rules of one pattern are tried one by one.
+const FEW: usize = 4;
+/// A rule with more values than these is not hung a second time: an index takes memory for each.
+const MANY_KEYS: usize = 32;
 
 /// What to look up, and where.
 type Probe = (Field, TextIndex);
@@ -68,9 +90,12 @@ impl Laid {
         any(&self.from) && any(&self.to) && all(&self.when)
     }
 
-    /// The clauses one of which can carry the rule: the rarest of each source, of each operation, each condition.
-    fn anchors(&self, counts: &Counts) -> Option<Vec<(Field, Pattern)>> {
-        let rarest = |tests: &[Test]| tests.iter().filter_map(Test::anchors).min_by_key(|keys| counts.rank(keys));
+    /// The clauses one of which can carry the rule: the rarest of each source, of each operation, each condition. Fields
+    /// that it already hangs on are `used`.
+    fn anchors(&self, counts: &Counts, used: &[Field]) -> Option<Vec<(Field, Pattern)>> {
+        let free = |keys: &Vec<(Field, Pattern)>| keys.iter().all(|(field, _)| !used.contains(field));
+        let rarest =
+            |tests: &[Test]| tests.iter().filter_map(Test::anchors).filter(free).min_by_key(|keys| counts.rank(keys));
         let across = |of: &[Vec<Test>]| {
             let keys: Option<Vec<_>> = of.iter().map(|tests| rarest(tests)).collect();
             keys.map(|keys| keys.concat()).filter(|keys| !keys.is_empty())
@@ -78,6 +103,7 @@ impl Laid {
         [across(&self.from), across(&self.to), rarest(&self.when)]
             .into_iter()
             .flatten()
+            .filter(|keys| used.is_empty() || keys.len() <= MANY_KEYS)
             .min_by_key(|keys| counts.rank(keys))
     }
 
@@ -92,9 +118,9 @@ impl Laid {
 struct Counts(BTreeMap<(Field, Pattern), usize>);
 
 impl Counts {
-    fn of(rules: &[Laid]) -> Self {
+    fn of<'a>(rules: impl Iterator<Item = &'a Laid>) -> Self {
         let mut counts = Self::default();
-        for key in rules.iter().flat_map(Laid::tests).filter_map(Test::anchors).flatten() {
+        for key in rules.flat_map(Laid::tests).filter_map(Test::anchors).flatten() {
             *counts.0.entry(key).or_default() += 1;
         }
         counts
@@ -109,37 +135,8 @@ impl Counts {
 impl RuleSet {
     /// Lays rules out; they are tried in this order.
     pub fn of(rules: Vec<Laid>) -> Self {
-        let counts = Counts::of(&rules);
-        let mut hung: BTreeMap<Field, Vec<(Pattern, u32)>> = BTreeMap::new();
-        let mut set = Self::default();
-        for (number, rule) in (0_u32..).zip(&rules) {
-            match rule.anchors(&counts) {
-                Some(keys) => {
-                    for (field, pattern) in keys {
-                        hung.entry(field).or_default().push((pattern, number));
-                    }
-                }
-                None => set.loose.push(number),
-            }
-        }
-        for (field, patterns) in hung {
-            let index = TextIndex::of(patterns);
-            match &field {
-                Field::Header(name) => set.headers.0.push((fingerprint(name.as_bytes()), name.clone(), index)),
-                Field::Claim(path) => {
-                    let first = path.first().cloned().unwrap_or_default();
-                    match set.claims.last_mut().filter(|(last, _)| *last == first) {
-                        Some((_, indexes)) => indexes.push((field, index)),
-                        None => set.claims.push((first, vec![(field, index)])),
-                    }
-                }
-                _ => set.probes.push((field, index)),
-            }
-        }
-        set.claims.sort_by(|(a, _), (b, _)| a.cmp(b));
-        set.headers.seal();
-        set.rules = rules;
-        set
+        let all = (0_u32..).take(rules.len()).collect();
+        Self { index: Index::of(&rules, all, &[]), rules }
     }
 
     /// All rules, in order.
@@ -150,11 +147,65 @@ impl RuleSet {
     /// The first rule that matches.
     pub fn first(&self, call: &Attributes<'_>) -> Option<&Laid> {
         let mut best = u32::MAX;
-        let mut consider = |numbers: &[u32]| {
-            for number in numbers.iter().take_while(|number| **number < best) {
-                if self.rules.get(*number as usize).is_some_and(|rule| rule.matches(call)) {
-                    best = *number;
-                    break;
+        self.index.search(&self.rules, call, &mut best);
+        self.rules.get(best as usize)
+    }
+}
+
+impl Index {
+    /// Hangs the rules of these numbers, which are in order, on fields that are not `used`.
+    fn of(rules: &[Laid], numbers: Vec<u32>, used: &[Field]) -> Self {
+        let numbered = || numbers.iter().filter_map(|number| Some((*number, rules.get(*number as usize)?)));
+        let counts = Counts::of(numbered().map(|(_, rule)| rule));
+        let mut hung: BTreeMap<Field, BTreeMap<Pattern, Vec<u32>>> = BTreeMap::new();
+        let mut index = Self::default();
+        for (number, rule) in numbered() {
+            let Some(keys) = rule.anchors(&counts, used) else {
+                index.loose.push(number);
+                continue;
+            };
+            for (field, pattern) in keys {
+                let list = hung.entry(field).or_default().entry(pattern).or_default();
+                if list.last() != Some(&number) {
+                    list.push(number);
+                }
+            }
+        }
+        for (field, patterns) in hung {
+            let now_used = [used, std::slice::from_ref(&field)].concat();
+            let mut shelved = Vec::with_capacity(patterns.len());
+            for (pattern, numbers) in patterns {
+                shelved.push((pattern, u32::try_from(index.shelves.len()).unwrap_or(u32::MAX)));
+                index.shelves.push(Shelf::of(rules, numbers, &now_used));
+            }
+            index.hang(field, TextIndex::of(shelved));
+        }
+        index.claims.sort_by(|(a, _), (b, _)| a.cmp(b));
+        index.headers.seal();
+        index
+    }
+
+    fn hang(&mut self, field: Field, patterns: TextIndex) {
+        match &field {
+            Field::Header(name) => self.headers.0.push((fingerprint(name.as_bytes()), name.clone(), patterns)),
+            Field::Claim(path) => {
+                let first = path.first().cloned().unwrap_or_default();
+                match self.claims.last_mut().filter(|(last, _)| *last == first) {
+                    Some((_, indexes)) => indexes.push((field, patterns)),
+                    None => self.claims.push((first, vec![(field, patterns)])),
+                }
+            }
+            _ => self.probes.push((field, patterns)),
+        }
+    }
+
+    /// Lowers `best` to the first rule that matches, if one before it does.
+    fn search(&self, rules: &[Laid], call: &Attributes<'_>, best: &mut u32) {
+        let mut consider = |shelves: &[u32]| {
+            for shelf in shelves.iter().filter_map(|shelf| self.shelves.get(*shelf as usize)) {
+                match shelf {
+                    Shelf::List(numbers) => first_of(rules, numbers, call, best),
+                    Shelf::Deeper(index) => index.search(rules, call, best),
                 }
             }
         };
@@ -167,8 +218,7 @@ impl RuleSet {
                 self.visit_claims(call, claims, &mut consider);
             }
         }
-        consider(&self.loose);
-        self.rules.get(best as usize)
+        first_of(rules, &self.loose, call, best);
     }
 
     /// Walks whichever is shorter: the claims that rules hang on, or those of the token.
@@ -190,6 +240,39 @@ impl RuleSet {
                 probe(indexes);
             }
         }
+    }
+}
+
+impl Shelf {
+    /// Hangs many rules once more where that leaves fewer of them to try than there are.
+    fn of(rules: &[Laid], numbers: Vec<u32>, used: &[Field]) -> Self {
+        if numbers.len() <= FEW {
+            return Self::List(numbers);
+        }
+        let deeper = Index::of(rules, numbers.clone(), used);
+        let longest = deeper.shelves.iter().map(Self::longest).max().unwrap_or(0);
+        if (longest + deeper.loose.len()) * 2 > numbers.len() {
+            Self::List(numbers)
+        } else {
+            Self::Deeper(deeper.into())
+        }
+    }
+
+    /// The most rules that are tried one by one.
+    fn longest(&self) -> usize {
+        match self {
+            Self::List(numbers) => numbers.len(),
+            Self::Deeper(index) => index.loose.len() + index.shelves.iter().map(Self::longest).max().unwrap_or(0),
+        }
+    }
+}
+
+/// Lowers `best` to the first of these rules that matches, if one before it does.
+fn first_of(rules: &[Laid], numbers: &[u32], call: &Attributes<'_>, best: &mut u32) {
+    let before = numbers.iter().take_while(|number| **number < *best);
+    let matches = |number: &&u32| rules.get(**number as usize).is_some_and(|rule| rule.matches(call));
+    if let Some(number) = before.copied().find(|number| matches(&number)) {
+        *best = number;
     }
 }
 

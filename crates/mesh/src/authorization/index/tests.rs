@@ -55,7 +55,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
         to,
         when,
     });
-    vec(rule, 0..5)
+    vec(rule, 0..9)
 }
 
 fn policies() -> impl Strategy<Value = Vec<AuthorizationPolicy>> {
