@@ -205,7 +205,7 @@ def row(engines, path, folder, words):
         for engine in engines:
             mine = found["engines"][engine.name]
             most, seconds = (words.runs, words.seconds) if engine is ours else (len(kept), words.peer_seconds)
-            count = max(2 if words.quick else 3, min(most, int(seconds * 1e9 / mine["each"])) // words.rounds)
+            count = max(2 if words.quick else 3, -(-min(most, int(seconds * 1e9 / mine["each"])) // words.rounds))
             told = engine.ask("run", every, turn * count % len(kept), count)
             mine["ns"] += told["ns"]
             mine["wrong"] += sum(verdict != refused for verdict in told["verdicts"])
