@@ -95,11 +95,10 @@ impl Platform {
         let id = self.force.blocks.add(block, now).map_err(|error| error.to_string())?;
         self.deny_identities();
         // ORDER: the kernel, the page above it, then the state folder: what is told as done is all three.
-        let (mut kernel, mut passes) = (None, false);
+        // A kernel that refuses keeps none of the rest from being done: it is told when that is in force and kept.
+        let (mut kernel, mut passes, mut by_kernel) = (None, false, Ok(()));
         if let Subject::Address(network) = &parsed {
-            let refused =
-                |error: String| format!("block {} is in force above, but the kernel refused it: {error}", id.0);
-            self.block_packet(network, Some(span.duration()), id).map_err(refused)?;
+            by_kernel = self.block_packet(network, Some(span.duration()), id);
             kernel = (self.isolation.is_some() || self.screen().is_some()).then(|| begun.elapsed());
             passes = self.screen().is_some_and(|screen| screen.allows(network));
         }
@@ -116,6 +115,7 @@ impl Platform {
         });
         let cut = cut.unwrap_or(0);
         self.keep_blocks()?;
+        by_kernel.map_err(|error| format!("block {} is in force above, but the kernel refused it: {error}", id.0))?;
         Ok(Blocked { id, cut, until, kernel, passes })
     }
 
@@ -123,15 +123,16 @@ impl Platform {
         let all = self.force.blocks.list(now());
         let wanted = super::subject::parse(subject).ok();
         let fits = |block: &&Block| subject.parse() == Ok(block.id.0) || Some(&block.subject) == wanted.as_ref();
-        let mut lifted = 0;
+        let (mut lifted, mut by_kernel) = (0, Ok(()));
         for block in all.iter().filter(fits) {
             lifted += usize::from(self.force.blocks.lift(block.id).is_some());
             if let Subject::Address(network) = &block.subject {
-                self.unblock_packet(network)?;
+                by_kernel = by_kernel.and(self.unblock_packet(network));
             }
         }
-        self.keep_blocks()?;
         self.deny_identities();
+        self.keep_blocks()?;
+        by_kernel?;
         if lifted == 0 { Err(format!("`{subject}` is not blocked")) } else { Ok(json!({ "lifted": lifted })) }
     }
 
