@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the packet filter costs: a dropped frame, a blocked address, calls beside a flood.
+"""What the packet filter costs: a dropped frame, a blocked address, calls beside a flood, intercepted connections.
 
 usage: cargo xtask bench packet [--rounds N] [--frames N] [--no-flood]
 
@@ -28,6 +28,8 @@ def main():
         held += flood(result["flood"])
     result["binary"] = binary()
     held += commands(result["binary"])
+    result["interception"] = json.loads(run("ringwall-kernel", "intercept_cost", []))
+    held += interception(result["interception"])
     result["others"] = {}
     for package, name in OTHERS:
         print(f"\n{name}")
@@ -160,6 +162,24 @@ def flood(samples):
         held += ratio("frames a second, of 500,000", 500_000 / max(1, halves[True]["rate"]), 1, True)
         held += ratio("calls that failed, of 0.1 %", (1 - halves[True]["held"]) * 1000, 1, True)
         held += ratio("p99 flooded to quiet", halves[True]["p99"] / halves[False]["p99"], 3, True)
+    return held
+
+
+def interception(samples):
+    """A connection through interception and one to the same door, dialled explicitly: what each way out and in costs."""
+    print("\nset-up of a connection, a byte there and back: µs on the clock p50, p99; of CPU p50, p99")
+    held, told = [], {}
+    for way, runs in samples.items():
+        clock, cpu = (sorted(sample[part] for sample in runs) for part in (0, 1))
+        told[way] = [times[len(times) * part // 100] / 1000 for times in (clock, cpu) for part in (50, 99)]
+        print(f"  {way:28}" + "".join(f"{time:9.1f}" for time in told[way]) + f"   {len(runs)} runs")
+    for side in ("out", "in"):
+        there, door = told[f"{side}, intercepted"], told[f"{side}, explicit"]
+        held += ratio(f"{side}: intercepted to explicit, p50", there[0] / door[0], 1.3, True)
+        held += ratio(f"{side}: the same in CPU time, p50", there[2] / door[2], 1.3, True)
+        held += ratio(f"{side}: the same in CPU time, p99", there[3] / door[3], 1.3, True)
+        # What else runs on the machine makes it.
+        held += ratio(f"{side}: the same on the clock, p99", there[1] / door[1], 1.3, False)
     return held
 
 
