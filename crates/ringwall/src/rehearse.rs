@@ -1,11 +1,12 @@
 //! `ringwall test`: literate scenarios, judged in memory by the same page as live traffic. Nothing is sent, no port is
 //! opened, no State outlives a scenario.
 //!
-//! In: Markdown files with manifests, calls and what is expected of them ([`scenario`]). Out: a line a scenario, what
+//! In: Markdown files with manifests, calls, flows and what is expected of them ([`scenario`]). Out: a line a scenario, what
 //! differed, and with `--fields` which field of the manifests each scenario hangs on. Start reading at [`run`].
 
 mod facts;
 mod fields;
+mod flow;
 mod judge;
 mod scenario;
 
@@ -78,12 +79,12 @@ fn tell(scenario: &Scenario, differences: &[judge::Difference], common: &Everywh
         let told = |it: &judge::Difference| json!({ "line": it.line, "wanted": it.wanted, "saw": it.saw });
         println!(
             "{}",
-            json!({ "scenario": scenario.title, "file": scenario.name, "calls": scenario.calls.len(), "held": held,
+            json!({ "scenario": scenario.title, "file": scenario.name, "calls": scenario.sent.len(), "held": held,
                 "differences": differences.iter().map(told).collect::<Vec<_>>() })
         );
         return;
     }
-    println!("{} {} · {} calls", if held { "held  " } else { "FAILED" }, scenario.title, scenario.calls.len());
+    println!("{} {} · {} sent", if held { "held  " } else { "FAILED" }, scenario.title, scenario.sent.len());
     for difference in differences {
         println!("  {}:{}: wanted `{}`; it says:", scenario.name, difference.line, difference.wanted);
         difference.saw.iter().for_each(|line| println!("    {line}"));

@@ -1,9 +1,10 @@
 //! What is true of a World beside its calls: a line a fact, for the `world` block of a scenario.
 //!
 //! `finding CODE TITLE` · `workload NAME IDENTITY` · `service HOST PORT → TARGET` · `listener ROLE WORKLOAD PORT PROTOCOL`
-//! · `certificate NAMESPACE/NAME …` · `issuer …` · `upstream HOST:PORT [subset NAME] …` · `alert …` · `scrape …`
+//! · `certificate NAMESPACE/NAME …` · `issuer …` · `upstream HOST:PORT [subset NAME] …` · `alert …` · `scrape …` · `panel …`
 
 use ringwall_manifest::World;
+use ringwall_manifest::prometheus::{Monitor, Panel, Watched};
 use ringwall_model::{Finding, Workload};
 use ringwall_pki::Certificate;
 
@@ -31,7 +32,7 @@ pub fn of_world(world: &World, findings: &[Finding]) -> Vec<String> {
     facts.push(format!("settings {:?}", world.settings));
     facts.extend(world.extras.iter().map(|extras| format!("extras {extras:?}")));
     facts.extend(world.deployments.values().map(|deployment| format!("kong {deployment:?}")));
-    facts.push(format!("watched {:?}", world.watched));
+    facts.extend(watched(&world.watched));
     facts.iter().map(|fact| plain(fact)).collect()
 }
 
@@ -82,6 +83,41 @@ fn upstreams(world: &World) -> Vec<String> {
                 policy.settings
             ));
         }
+    }
+    facts
+}
+
+/// What Prometheus and Grafana would watch.
+fn watched(watched: &Watched) -> Vec<String> {
+    let mut facts = Vec::new();
+    for group in &watched.groups {
+        for rule in &group.rules {
+            facts.push(format!(
+                "alert {}/{} {} every {:?} {} {:?} for {:?} then {:?} labels {:?} annotations {:?} when {}",
+                group.namespace,
+                group.resource,
+                group.name,
+                group.interval,
+                rule.name,
+                rule.kind,
+                rule.hold,
+                rule.keep_firing,
+                rule.labels,
+                rule.annotations,
+                rule.expr
+            ));
+        }
+    }
+    for monitor in &watched.monitors {
+        let Monitor { namespace, name, selector, namespaces, endpoints, .. } = monitor;
+        facts.push(format!("scrape {namespace}/{name} {selector:?} of {namespaces:?} at {endpoints:?}"));
+    }
+    for dashboard in &watched.dashboards {
+        let of = |panel: &Panel| {
+            let expressions: Vec<&str> = panel.expressions.iter().map(|(expression, _)| &**expression).collect();
+            format!("panel {} / {}: {}", dashboard.title, panel.title, expressions.join("; "))
+        };
+        facts.extend(dashboard.panels.iter().map(of));
     }
     facts
 }

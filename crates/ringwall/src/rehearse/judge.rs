@@ -4,7 +4,7 @@
 //! all calls of a scenario come at one moment, so that no window of a limit ends between them.
 
 use super::facts;
-use super::scenario::{Call, Scenario, Wanted};
+use super::scenario::{Call, Scenario, Wanted, What};
 use crate::explain::described::{Around, judge, signer};
 use crate::platform::rules;
 use ringwall_control::source::Input;
@@ -53,15 +53,16 @@ pub fn rehearse(scenario: &Scenario, inputs: &[Input]) -> Result<Vec<Difference>
     let broken = |exit: crate::exit::Exit| exit.says.unwrap_or_default();
     let (signer, keys) = signer().map_err(broken)?;
     let counters = Counters::new(BUDGETS);
-    for call in &scenario.calls {
-        let around = Around {
-            signer: &signer,
-            keys: keys.clone(),
-            now: NOW,
-            budgets: Budgets::Rehearsed(&counters),
-            body: call.body.clone().into(),
+    for sent in &scenario.sent {
+        let facts = match &sent.what {
+            What::Flow(flow) => flow.told(&world),
+            What::Call(call) => {
+                let budgets = Budgets::Rehearsed(&counters);
+                let body = call.body.clone().into();
+                told(&world, call, &Around { signer: &signer, keys: keys.clone(), now: NOW, budgets, body })
+            }
         };
-        compare(&call.wanted, &told(&world, call, &around), &mut differences);
+        compare(&sent.wanted, &facts, &mut differences);
     }
     Ok(differences)
 }

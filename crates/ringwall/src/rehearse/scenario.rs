@@ -1,15 +1,17 @@
-//! The format of a scenario: Markdown, of which four kinds of fenced blocks are read.
+//! The format of a scenario: Markdown, of which five kinds of fenced blocks are read.
 //!
 //! - ```` ```manifests ````: YAML in place, or, after the word, a path beside the file whose manifests are meant.
 //! - ```` ```world ````: what must be true of the World they make, a line a fact ([`super::facts`]).
 //! - ```` ```call ````: `METHOD URL`, then lines `@name: value` (`from`, `at`, `outbound`, `address`,
 //!   `claims`, `times`) and header
 //!   lines as they are sent, then, after an empty line, the body.
-//! - ```` ```trace ````: what must be said of the call before it, a line a fact ([`super::judge`]).
+//! - ```` ```flow ````: a flow of packets ([`super::flow`]).
+//! - ```` ```trace ````: what must be said of the call or flow before it, a line a fact ([`super::judge`]).
 //!
 //! A line of `world` or `trace` that begins with `no ` says that no fact begins so; one that ends with `…` says how a
 //! fact begins.
 
+use super::flow::Written;
 use crate::cli::Explain;
 use clap::{Args, FromArgMatches};
 use ringwall_control::source::{Input, Source};
@@ -26,15 +28,33 @@ pub struct Scenario {
     pub inputs: Vec<Input>,
     /// What its World must be.
     pub world: Vec<Wanted>,
-    /// Its calls, in order.
-    pub calls: Vec<Call>,
+    /// What is sent, in order.
+    pub sent: Vec<Sent>,
 }
 
-/// One call, with what is expected of it.
+/// One call or flow, with what is expected of it.
 #[derive(Debug)]
-pub struct Call {
+pub struct Sent {
     /// Line of its block.
     pub line: usize,
+    /// What it is.
+    pub what: What,
+    /// What must be said of it.
+    pub wanted: Vec<Wanted>,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub enum What {
+    /// A call.
+    Call(Box<Call>),
+    /// A flow of packets.
+    Flow(Written),
+}
+
+/// One call.
+#[derive(Debug)]
+pub struct Call {
     /// Where to.
     pub url: String,
     /// The rest of its description.
@@ -43,8 +63,6 @@ pub struct Call {
     pub body: String,
     /// How often it is made; the last time is what is expected.
     pub times: u32,
-    /// What must be said of it.
-    pub wanted: Vec<Wanted>,
 }
 
 /// One expected line.
@@ -85,32 +103,41 @@ impl Scenario {
     pub fn read(path: &Path, text: &str) -> Result<Self, String> {
         let name = path.display().to_string();
         let title = text.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(&name).trim().to_owned();
-        let mut scenario = Self { name, title, inputs: Vec::new(), world: Vec::new(), calls: Vec::new() };
+        let mut scenario = Self { name, title, inputs: Vec::new(), world: Vec::new(), sent: Vec::new() };
         for block in blocks(text) {
             let wrong = |why: String| format!("{}:{}: {why}", scenario.name, block.line);
             match block.word {
                 "manifests" => scenario.inputs.extend(manifests(path, &block).map_err(wrong)?),
                 "world" => scenario.world.extend(wanted(&block)),
-                "call" => scenario.calls.push(Call::read(&block).map_err(wrong)?),
-                "trace" => match scenario.calls.last_mut() {
-                    Some(call) => call.wanted.extend(wanted(&block)),
-                    None => return Err(wrong("a `trace` block needs a `call` block before it".into())),
+                "call" => scenario.send(&block, What::Call(Box::new(Call::read(&block).map_err(wrong)?))),
+                "flow" => scenario.send(&block, What::Flow(flow(&block).map_err(wrong)?)),
+                "trace" => match scenario.sent.last_mut() {
+                    Some(sent) => sent.wanted.extend(wanted(&block)),
+                    None => return Err(wrong("a `trace` block needs a `call` or `flow` block before it".into())),
                 },
                 _ => {}
             }
         }
-        let unjudged = scenario.calls.iter().find(|call| call.wanted.is_empty());
-        if let Some(call) = unjudged {
-            return Err(format!("{}:{}: nothing is expected of this call", scenario.name, call.line));
+        let unjudged = scenario.sent.iter().find(|sent| sent.wanted.is_empty());
+        if let Some(sent) = unjudged {
+            return Err(format!("{}:{}: nothing is expected of this call or flow", scenario.name, sent.line));
         }
-        if scenario.inputs.is_empty() || (scenario.calls.is_empty() && scenario.world.is_empty()) {
+        if scenario.inputs.is_empty() || (scenario.sent.is_empty() && scenario.world.is_empty()) {
             return Err(format!(
-                "{}: a scenario needs a `manifests` block and a `call` with its `trace`, or a `world` block",
+                "{}: a scenario needs a `manifests` block and a `call` or `flow` with its `trace`, or a `world` block",
                 scenario.name
             ));
         }
         Ok(scenario)
     }
+
+    fn send(&mut self, block: &Block<'_>, what: What) {
+        self.sent.push(Sent { line: block.line, what, wanted: Vec::new() });
+    }
+}
+
+fn flow(block: &Block<'_>) -> Result<Written, String> {
+    Written::read(block.lines.join(" ").trim())
 }
 
 /// All fenced blocks that have a word.
@@ -181,7 +208,7 @@ impl Call {
         let matches = command.try_get_matches_from(words).map_err(|error| error.to_string())?;
         let explain = Explain::from_arg_matches(&matches).map_err(|error| error.to_string())?;
         let body = lines.copied().collect::<Vec<_>>().join("\n");
-        Ok(Self { line: block.line, url: url.trim().into(), explain, body, times, wanted: Vec::new() })
+        Ok(Self { url: url.trim().into(), explain, body, times })
     }
 }
 
@@ -195,11 +222,11 @@ mod tests {
     fn a_scenario_is_read() {
         let scenario = Scenario::read(Path::new("t.md"), TEXT).unwrap();
         assert_eq!((scenario.title.as_str(), scenario.inputs.len()), ("T", 1));
-        let call = &scenario.calls[0];
+        let What::Call(call) = &scenario.sent[0].what else { panic!("a flow") };
         assert_eq!((call.url.as_str(), call.times, call.body.as_str()), ("https://a.b/c", 3, "body"));
         assert_eq!((call.explain.method.as_str(), call.explain.from.as_deref()), ("POST", Some("x/y")));
         assert_eq!(call.explain.headers, ["A: b"]);
-        assert_eq!(call.wanted[0].text, "refuse 403 mesh");
+        assert_eq!(scenario.sent[0].wanted[0].text, "refuse 403 mesh");
     }
 
     #[test]
@@ -217,6 +244,7 @@ mod tests {
             "```manifests\nx\n```\n```call\nGET\n```\n```trace\nx\n```\n",
             "```manifests\nx\n```\n```trace\nx\n```\n",
             "```manifests\nx\n```\n",
+            "```manifests\nx\n```\n```flow\na/b to c/d\n```\n```trace\nx\n```\n",
         ] {
             assert!(Scenario::read(Path::new("t.md"), bad).is_err(), "{bad}");
         }

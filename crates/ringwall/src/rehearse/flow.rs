@@ -1,0 +1,82 @@
+//! A flow of packets in a scenario: `SOURCE → DESTINATION PROTOCOL/PORT`, judged as the kernel's rules would.
+//!
+//! In: the ends as `namespace/workload` or addresses, and a World. Out: the facts `pass` or `refuse`, then `egress …` and
+//! `ingress …`, each with its verdict and rule.
+
+use ringwall_manifest::World;
+use ringwall_packet::endpoint::protocol;
+use ringwall_packet::judge::{Flow, Opinion};
+use ringwall_packet::names::Names;
+use std::net::IpAddr;
+
+/// A flow as it is written.
+#[derive(Debug)]
+pub struct Written {
+    source: String,
+    destination: String,
+    protocol: u8,
+    port: u16,
+}
+
+impl Written {
+    /// Reads the line.
+    ///
+    /// # Errors
+    /// What a flow should look like.
+    pub fn read(line: &str) -> Result<Self, String> {
+        let shape = || "a flow is `SOURCE → DESTINATION tcp|udp|sctp/PORT`; ends are `namespace/workload` or addresses";
+        let mut words = line.split_whitespace();
+        let (Some(source), Some("→"), Some(destination), Some(to), None) =
+            (words.next(), words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(shape().into());
+        };
+        let (name, port) = to.split_once('/').ok_or_else(shape)?;
+        let protocol = match name {
+            "tcp" => protocol::TCP,
+            "udp" => protocol::UDP,
+            "sctp" => protocol::SCTP,
+            _ => return Err(shape().into()),
+        };
+        let port = port.parse().map_err(|_| shape())?;
+        Ok(Self { source: source.into(), destination: destination.into(), protocol, port })
+    }
+
+    /// What the policies of both ends say. A flow of an end that does not exist is a fact too.
+    pub fn told(&self, world: &World) -> Vec<String> {
+        let (source, destination) = match (address(world, &self.source), address(world, &self.destination)) {
+            (Ok(source), Ok(destination)) => (source, destination),
+            (Err(why), _) | (_, Err(why)) => return vec![format!("impossible {why}")],
+        };
+        let flow = Flow { source, destination, protocol: self.protocol, port: self.port };
+        let decision = world.ground.judge(&Names::default(), &flow);
+        let end = |name, opinion: Opinion| {
+            let verdict = if opinion.passes() { "pass" } else { "refuse" };
+            format!("{name} {verdict} {}", world.rules.render(opinion.because()))
+        };
+        let outcome = if decision.passes() { "pass" } else { "refuse" };
+        vec![outcome.into(), end("egress", decision.egress), end("ingress", decision.ingress)]
+    }
+}
+
+fn address(world: &World, end: &str) -> Result<IpAddr, String> {
+    if let Ok(address) = end.parse() {
+        return Ok(address);
+    }
+    let named = world.inventory.workloads.iter().find(|workload| workload.full_name() == end);
+    named.map(|workload| workload.address).ok_or_else(|| format!("`{end}` is no workload of these manifests"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_is_read_or_its_shape_is_told() {
+        let flow = Written::read("a/b → 10.0.0.1 udp/53").unwrap();
+        assert_eq!((&*flow.source, &*flow.destination, flow.protocol, flow.port), ("a/b", "10.0.0.1", 17, 53));
+        for bad in ["", "a/b 10.0.0.1 tcp/1", "a → b tcp", "a → b tcp/99999", "a → b icmp/1", "a → b tcp/1 more"] {
+            assert!(Written::read(bad).unwrap_err().contains("tcp|udp|sctp/PORT"), "{bad}");
+        }
+    }
+}
