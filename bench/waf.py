@@ -298,7 +298,7 @@ def report(result):
     for name, told in result["figures"]["memory"].items():
         benign_get = name[:2] in ("01", "02")
         most = 64 << 10 if benign_get else max(64 << 10, 4 * told["body"])
-        text = f"{name}: {told['allocations']} allocations, {told['bytes']} bytes held (at most {most})"
+        text = f"{name}: {told['allocations']} allocations, {told['bytes']} bytes held at its fullest (at most {most})"
         verdict(text, told["bytes"] <= most and (not benign_get or told["allocations"] == 0))
     sizes = result["figures"]["reload_rss_kb"]
     first, last = sizes[min(4, len(sizes) - 1)], sizes[-1]

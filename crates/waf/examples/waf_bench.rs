@@ -91,7 +91,7 @@ impl Bench<'_> {
         json!({"matched": with, "without_prefilter": requests.len().div_ceil(step), "differ": differ})
     }
 
-    /// Allocations of one transaction once all is warm, and the bytes it holds.
+    /// Allocations of one transaction once all is warm, and the most bytes it holds.
     fn memory(&self, file: &Path) -> Value {
         let requests = requests(file);
         let heads: Vec<_> = requests.iter().map(|request| serve::head(request)).collect();

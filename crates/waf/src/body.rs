@@ -110,7 +110,13 @@ pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(),
             }
         }
     }
+    // What was read of it is among the texts; only the audit log may want to show its beginning.
+    let shown = if rules.may_show_bodies() { crate::audit::BODY } else { 0 };
+    let shown = body.get(..shown).unwrap_or(&body).to_vec();
     if state.request_access == Access::On && !body.is_empty() {
+        let length = body.len();
+        state.will_read(length);
+        let is_asked = state.processor == Processor::UrlEncoded || state.force_body == Access::On;
         let read = match state.processor {
             Processor::None => Ok(()),
             Processor::UrlEncoded => {
@@ -118,10 +124,10 @@ pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(),
                 Ok(())
             }
             Processor::Multipart => multipart::read(rules, &body, state),
-            Processor::Json => json::read(rules, &body, state),
+            Processor::Json => json(rules, &mut body, is_asked, state),
             Processor::Xml => xml::read(rules, &body, state),
             Processor::GraphQl => {
-                let read = json::read(rules, &body, state);
+                let read = json(rules, &mut body, is_asked, state);
                 read.and_then(|()| graphql::read(rules.configuration.arguments, state))
             }
             Processor::Grpc => grpc::read(rules, limit, &body, state),
@@ -130,20 +136,19 @@ pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(),
         if let Err(why) = read {
             fault(state, why);
         }
-        if state.processor == Processor::UrlEncoded || state.force_body == Access::On {
+        if is_asked {
             state.set(V::RequestBody, &body);
         }
+        state.has_read(length, body.len() + shown.len());
     }
-    // What was read of it is among the texts; only the audit log may want to show its beginning.
-    let shown = if rules.configuration.audit_parts.contains(['C', 'I']) { crate::audit::BODY } else { 0 };
-    if body.capacity() > crate::audit::BODY {
-        body = body.get(..shown).unwrap_or(&body).to_vec();
-    } else {
-        body.truncate(shown);
-    }
-    state.request_body = body;
+    state.request_body = shown;
     totals(rules, state);
     Ok(())
+}
+
+/// Reads JSON; the body is used up unless somebody asks for it.
+fn json(rules: &Rules, body: &mut Vec<u8>, is_asked: bool, state: &mut State) -> Result<(), &'static str> {
+    json::read(rules, if is_asked { body.clone() } else { std::mem::take(body) }, state)
 }
 
 /// The values of all `Content-Encoding` fields.
@@ -155,7 +160,7 @@ pub(crate) fn codings(state: &State, fields: V) -> Vec<u8> {
 
 /// One message: JSON, or a text that is the argument `message`.
 fn message(rules: &Rules, body: &[u8], state: &mut State) -> Result<(), &'static str> {
-    if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) && json::read(rules, body, state).is_ok() {
+    if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) && json::read(rules, body.to_vec(), state).is_ok() {
         return Ok(());
     }
     let (name, value) = (state.texts.keep(b"message"), state.texts.keep(body));

@@ -126,6 +126,9 @@ pub struct Settings {
     pub response_overflow: Option<Overflow>,
     /// Whether the prefilter is used.
     pub prefilter: Prefilter,
+    /// So many bytes a transaction may hold beside what it must hold: texts that can be made again, at the cost of time.
+    /// Absent: 60 KiB, or four times its bodies, in all.
+    pub room: Option<usize>,
 }
 
 impl Settings {

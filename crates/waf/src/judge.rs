@@ -54,6 +54,7 @@ impl Run<'_> {
                 continue;
             }
             self.note(*number, rule);
+            self.relieve(0);
             if let Some(next) = rule.skip_to {
                 self.state.position = (next as usize).max(position + 1);
             }
@@ -137,6 +138,12 @@ impl Run<'_> {
             if !matches!(target.choice, Choice::All) && !self.fits(&target.choice, name) {
                 continue;
             }
+            let value = if aspect == Aspect::Name { name } else { value };
+            if self.must_make(value, link.node) {
+                self.relieve(self.state.texts.length(value));
+            }
+            // A sweep may have given it another number.
+            let Some(Entry { name, value }) = self.state.list(kept).get(index).copied() else { break };
             let value = if aspect == Aspect::Name { name } else { value };
             matched |= self.check(link, target.variable, name, value);
         }
@@ -344,6 +351,9 @@ impl Run<'_> {
         let message = rule.message.as_ref().map_or(EMPTY, |template| self.expand(template));
         let data = rule.data.as_ref().map_or(EMPTY, |template| self.expand(template));
         let score = self.state.added;
+        // More is shown nowhere.
+        let value = self.state.texts.keep_start(value, report::SHOWN);
+        let data = self.state.texts.keep_start(data, report::SHOWN_DATA);
         self.state.matches.push(Match { rule: number, variable, name, value, message, data, score });
     }
 
@@ -376,6 +386,12 @@ impl Run<'_> {
             self.state.interruption = Some(Interruption { status, rule: rule.id, message, tags, location, phase });
         }
         self.state.engine == Engine::On
+    }
+
+    /// Makes room for a text of so many bytes. INVARIANT: the caller holds no [`TextId`].
+    #[inline]
+    fn relieve(&mut self, bytes: u32) {
+        self.state.make_room(bytes as usize);
     }
 
     /// Whether the prefilter is used.

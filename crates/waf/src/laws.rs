@@ -129,6 +129,7 @@ proptest! {
         let without = judged(Settings { prefilter: Prefilter::Off, ..Settings::default() }, Fuel::ENDLESS, kind, &text, &body);
         prop_assert_eq!(&with, &without);
         prop_assert_eq!(&with, &judged(Settings::default(), Fuel(50), kind, &text, &body));
+        prop_assert_eq!(&with, &judged(Settings { room: Some(0), ..Settings::default() }, Fuel::ENDLESS, kind, &text, &body));
     }
 
     #[test]

@@ -14,11 +14,11 @@ use crate::Rules;
 use crate::bits::Bits;
 use crate::body::xml::path::Path;
 use crate::bundle::Bundle;
-use crate::configuration::Configuration;
+use crate::configuration::{AuditEngine, Configuration};
 use crate::operator::pattern::Pattern;
 use crate::operator::phrases::Phrases;
 use crate::prefilter;
-use crate::rule::{Choice, ColumnPlan, Node, Rule, Target};
+use crate::rule::{Choice, ColumnPlan, Control, Effect, Node, Rule, Target};
 use crate::seclang::{self, Directive, LoadError};
 use crate::template::Template;
 use crate::transform::Transformation;
@@ -301,6 +301,10 @@ impl<'a> Lowering<'a> {
         };
         rules.iter_mut().flat_map(|rule| &mut rule.links).flat_map(|link| &mut link.targets).for_each(tx_pattern);
         let prefilter = prefilter::build(&self.patterns, &self.phrases);
+        let mut effects = rules.iter().flat_map(|rule| &rule.links).flat_map(|link| &link.effects);
+        let turns_on =
+            |effect: &Effect| matches!(effect, Effect::Control(Control::Audit(to)) if *to != AuditEngine::Off);
+        let audits = self.configuration.audit != AuditEngine::Off || effects.any(turns_on);
         Rules {
             rules,
             phases,
@@ -315,6 +319,7 @@ impl<'a> Lowering<'a> {
             names: self.names,
             uses: self.uses,
             configuration: self.configuration,
+            audits,
             index: self.index,
             warnings: self.warnings,
         }

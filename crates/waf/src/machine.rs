@@ -10,6 +10,8 @@ pub(crate) struct Machine {
     pub caches: Vec<Option<Box<Cache>>>,
     /// For results of transformations.
     pub buffer: Vec<u8>,
+    /// For results of all steps but the last.
+    pub made: Vec<u8>,
     /// For texts that are put together.
     pub draft: Vec<u8>,
     /// For the prefilter; all zero.
@@ -20,5 +22,15 @@ impl Machine {
     /// A machine for these rules.
     pub fn new(rules: &Rules) -> Self {
         Self { caches: (0..rules.patterns.len()).map(|_| None).collect(), ..Self::default() }
+    }
+
+    /// Gives large buffers back before it is kept for another slice.
+    pub fn shrink(&mut self) {
+        const KEPT: usize = 1 << 16;
+        for buffer in [&mut self.buffer, &mut self.made, &mut self.draft] {
+            if buffer.capacity() > KEPT {
+                *buffer = Vec::new();
+            }
+        }
     }
 }

@@ -84,7 +84,9 @@ pub struct Report {
 }
 
 /// So much of a value is shown.
-const SHOWN: usize = 256;
+pub(crate) const SHOWN: usize = 256;
+/// So much of the log data and of the message.
+pub(crate) const SHOWN_DATA: usize = 4096;
 
 pub(crate) fn render(waf: &Waf, state: &mut State) -> Report {
     let rules = &waf.rules;
@@ -112,8 +114,8 @@ fn one(rules: &Rules, state: &State, held: &Match) -> Option<Matched> {
         phase: rule.phase,
         variable: if name.is_empty() { variable.to_owned() } else { format!("{variable}:{name}") },
         value: text(held.value, SHOWN),
-        message: text(held.message, 4096),
-        data: text(held.data, 4096),
+        message: text(held.message, SHOWN_DATA),
+        data: text(held.data, SHOWN_DATA),
         severity: rule.severity,
         score: held.score,
         tags: tags(rule),

@@ -9,6 +9,7 @@ use crate::configuration::{Access, AuditEngine, Engine};
 use crate::judge::column::Columns;
 use crate::report::{Interruption, Match};
 use crate::rule::Exclusion;
+use crate::text::sweep::Moves;
 use crate::text::{EMPTY, TextId, Texts};
 use crate::variable::{COUNT, Variable};
 use crate::{Profile, Rules};
@@ -94,7 +95,33 @@ pub(crate) struct State {
     pub hidden: Vec<(Variable, Box<str>)>,
     pub collections: Option<Arc<Collections>>,
     pub faults: Vec<&'static str>,
+    /// What the route says of that.
+    room: Option<usize>,
+    /// Bytes of the bodies, undone of their codings.
+    bodies: usize,
+    /// With more bytes than these a sweep is due.
+    limit: usize,
+    /// Bytes that are not counted one by one: [`State::size`] without texts and columns, at the last sweep.
+    beside: usize,
+    /// Half of what it might grow when its size was last taken.
+    spare: usize,
+    /// The most bytes that it held so far, as far as was looked.
+    most: usize,
+    moves: Moves,
 }
+
+/// What a transaction may hold of texts that it can make again: so much in all for a small one, and as many times its
+/// bodies for a large one.
+const ROOM: usize = 60 << 10;
+const TIMES: usize = 4;
+/// This part of that is left for what is counted too late.
+const LATE: usize = 64;
+/// However much it must hold, there is room for so many bytes beside, and for this part of what it must hold: each sweep
+/// looks at all of it.
+const LEAST: usize = 8 << 10;
+const PART: usize = 16;
+/// Texts of a shorter body need no sweep of their own.
+const SHORT: usize = 4096;
 
 impl State {
     /// Makes the state that of a new transaction.
@@ -130,8 +157,8 @@ impl State {
         self.removed.clone_from(&profile.removed);
         self.removed_targets.clear();
         self.removed_targets.extend(profile.targets.iter().cloned());
-        empty(&mut self.request_body);
-        empty(&mut self.response_body);
+        self.request_body.clear();
+        self.response_body.clear();
         self.request_body_seen = 0;
         self.content_type = EMPTY;
         (self.matched, self.matched_number) = ((None, EMPTY, EMPTY), None);
@@ -143,6 +170,28 @@ impl State {
         self.hidden.clear();
         self.collections = None;
         self.faults.clear();
+        (self.bodies, self.most, self.beside) = (0, 0, 0);
+        self.room = profile.settings.room;
+        self.measure();
+    }
+
+    /// Gives the memory of a large transaction back before the state waits for another one.
+    pub fn shrink(&mut self) {
+        self.texts.shrink();
+        self.columns.shrink();
+        self.moves.shrink();
+        self.lists.iter_mut().for_each(give_back);
+        [&mut self.request_body, &mut self.response_body, &mut self.scratch].into_iter().for_each(give_back);
+        give_back(&mut self.matches);
+        give_back(&mut self.tx.made);
+    }
+
+    /// How many bytes it keeps from transaction to transaction, without what every transaction needs.
+    #[cfg(test)]
+    pub fn retained(&self) -> usize {
+        let lists: usize = self.lists.iter().map(|list| list.capacity() * size_of::<Entry>()).sum();
+        let bodies = self.request_body.capacity() + self.response_body.capacity() + self.scratch.capacity();
+        self.texts.retained() + self.columns.size() + lists + bodies
     }
 
     /// The values of a variable.
@@ -253,18 +302,114 @@ impl State {
     pub fn size(&self) -> usize {
         let lists: usize = self.lists.iter().map(|list| list.len() * size_of::<Entry>()).sum();
         self.texts.size()
-            + lists
             + self.columns.size()
+            + lists
             + self.request_body.len()
             + self.response_body.len()
             + self.tx.slots.len() * size_of::<Value>()
+            + self.tx.made.len() * size_of::<(TextId, Value)>()
+            + self.matches.len() * size_of::<Match>()
+    }
+
+    /// The most bytes that it held so far, as far as was looked: before each sweep and now.
+    pub fn most(&self) -> usize {
+        self.most.max(self.size())
+    }
+
+    /// Whether there is certainly room for a text of so many bytes.
+    #[inline]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.texts.grown + self.columns.gathered() + bytes < self.spare
+    }
+
+    /// Makes room for a text of so many bytes, if need be by a sweep.
+    pub fn make_room(&mut self, bytes: usize) {
+        if !self.has_room(bytes) && self.texts.size_of_next() + self.columns.size() + self.beside + bytes > self.limit {
+            self.sweep();
+        }
+    }
+
+    /// Says that a body of so many bytes will be read: what passes goes before.
+    pub fn will_read(&mut self, body: usize) {
+        if body > SHORT {
+            self.sweep();
+        }
+    }
+
+    /// Says that a body of so many bytes was read, of which so many are still held elsewhere: its texts last.
+    pub fn has_read(&mut self, body: usize, held: usize) {
+        self.bodies += body;
+        if body > SHORT {
+            self.texts.settle();
+        }
+        self.most = self.most.max(self.size() + held);
+        self.measure();
+    }
+
+    /// Forgets what can be made again. [`TextId`]s that are not part of this state mean nothing after it.
+    pub fn sweep(&mut self) {
+        if !self.texts.has_passing() && self.columns.gathered() == 0 {
+            return;
+        }
+        self.most = self.most.max(self.size());
+        let mut moves = std::mem::take(&mut self.moves);
+        self.texts.begin_sweep(&mut moves);
+        self.named(|id| moves.need(*id));
+        self.texts.sweep(&mut moves);
+        self.named(|id| *id = moves.now(*id));
+        self.moves = moves;
+        self.columns.sweep();
+        for (place, (name, _)) in self.tx.made.iter().enumerate() {
+            self.texts.remember(*name, PLACE_IN_TX, TextId(place as u32));
+        }
+        self.measure();
+    }
+
+    /// Every text that something outside of [`Texts`] and [`Columns`] names.
+    fn named(&mut self, mut see: impl FnMut(&mut TextId)) {
+        for Entry { name, value } in self.lists.iter_mut().flatten() {
+            see(name);
+            see(value);
+        }
+        let slots = self.tx.slots.iter_mut();
+        for (name, value) in &mut self.tx.made {
+            see(name);
+            if let Value::Text(text) = value {
+                see(text);
+            }
+        }
+        for value in slots {
+            if let Value::Text(text) = value {
+                see(text);
+            }
+        }
+        for Match { name, value, message, data, .. } in &mut self.matches {
+            [name, value, message, data].into_iter().for_each(&mut see);
+        }
+        for (_, key) in &mut self.opened {
+            see(key);
+        }
+        see(&mut self.matched.1);
+        see(&mut self.matched.2);
+        see(&mut self.content_type);
+    }
+
+    /// Finds how much more it may hold.
+    fn measure(&mut self) {
+        let size = self.size();
+        self.beside = size - self.texts.size() - self.columns.size();
+        self.texts.grown = 0;
+        let large = TIMES * self.bodies;
+        let most = ROOM.max(large - large / LATE).max(size + LEAST.max(size / PART));
+        self.limit = self.room.map_or(most, |room| size + room);
+        self.spare = (self.limit - size) / 2;
     }
 }
 
-/// Empties a buffer; a large one is given back.
-fn empty(buffer: &mut Vec<u8>) {
-    if buffer.capacity() > 1 << 18 {
+/// Gives a large buffer back.
+fn give_back<T>(buffer: &mut Vec<T>) {
+    const KEPT: usize = 1 << 14;
+    if buffer.capacity() * size_of::<T>() > KEPT {
         *buffer = Vec::new();
     }
-    buffer.clear();
 }

@@ -294,7 +294,9 @@ impl Transaction {
                 body = decoded;
             }
             if !body.is_empty() {
+                state.will_read(body.len());
                 state.set(Variable::ResponseBody, &body);
+                state.has_read(body.len(), body.len());
             }
             state.response_body = body;
         }
@@ -330,9 +332,9 @@ impl Transaction {
         Fuel(self.state.as_ref().map_or(0, |state| state.spent))
     }
 
-    /// Bytes that the transaction holds: bodies, texts, and what is known of them.
+    /// The most bytes that the transaction has held so far: bodies, texts, and what is known of them.
     pub fn memory(&self) -> usize {
-        self.state.as_ref().map_or(0, |state| state.size())
+        self.state.as_ref().map_or(0, |state| state.most())
     }
 
     fn phase(&mut self, phase: u8, fuel: Fuel) -> Progress {

@@ -42,6 +42,8 @@ pub(crate) struct Rules {
     /// Which variables any rule looks at.
     pub uses: [bool; COUNT],
     pub configuration: Configuration,
+    /// Whether any transaction may be kept in the audit log.
+    pub audits: bool,
     /// Id, tags and message of each rule.
     pub index: Vec<(u64, Vec<String>, String)>,
     /// What was taken and has no effect where its author would expect one.
@@ -52,6 +54,11 @@ impl Rules {
     /// Whether any rule looks at the variable.
     pub fn use_of(&self, variable: Variable) -> bool {
         self.uses.get(variable as usize).copied().unwrap_or(true)
+    }
+
+    /// Whether an audit record may show a request's body.
+    pub fn may_show_bodies(&self) -> bool {
+        self.audits && self.configuration.audit_parts.contains(['C', 'I'])
     }
 }
 
@@ -166,11 +173,13 @@ impl Waf {
         pop(&self.machines).unwrap_or_else(|| Box::new(Machine::new(&self.rules)))
     }
 
-    pub(crate) fn give_back(&self, machine: Box<Machine>) {
+    pub(crate) fn give_back(&self, mut machine: Box<Machine>) {
+        machine.shrink();
         push(&self.machines, machine);
     }
 
-    pub(crate) fn recycle(&self, state: Box<State>) {
+    pub(crate) fn recycle(&self, mut state: Box<State>) {
+        state.shrink();
         push(&self.states, state);
     }
 }
@@ -275,5 +284,53 @@ impl Support {
     /// The whole language, for the generated document.
     pub fn table() -> Vec<Self> {
         lower::support()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Waf;
+    use crate::{Bundle, Fuel, Profile, RequestHead, Settings};
+    use ringwall_model::Timestamp;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    /// Judges a JSON body; the most bytes that took, and what the state keeps afterwards.
+    fn judged(waf: &Arc<Waf>, profile: &Arc<Profile>, body: &str) -> (usize, usize) {
+        let mut tx = waf.begin(profile, Timestamp(0));
+        let ends = SocketAddr::from(([192, 0, 2, 1], 1));
+        let (line, target) = (&b"POST / HTTP/1.1"[..], &b"/"[..]);
+        let head =
+            RequestHead { line, method: b"POST", target, protocol: b"HTTP/1.1", client: ends, server: ends, id: "" };
+        let fields: [(&[u8], &[u8]); 1] = [(b"Content-Type", b"application/json")];
+        tx.head(&head, fields.into_iter());
+        tx.phase1(Fuel::ENDLESS);
+        tx.request_body(body.as_bytes());
+        tx.phase2(Fuel::ENDLESS);
+        let most = tx.memory();
+        drop(tx);
+        (most, waf.states.lock().unwrap().iter().map(|state| state.retained()).sum())
+    }
+
+    #[test]
+    fn a_large_transaction_is_bounded_and_leaves_little_behind() {
+        let rule = |id: usize, chain: &str, what: &str| {
+            format!("SecRule ARGS \"@rx {what}\" \"id:{id},phase:2,pass,{chain}\"\n")
+        };
+        let chains =
+            ["t:lowercase", "t:removeWhitespace", "t:lowercase,t:compressWhitespace", "t:hexEncode", "t:cmdLine"];
+        let rules = chains.iter().enumerate().map(|(id, chain)| rule(id + 1, chain, "[^ -~]x"));
+        let mut bundle = Bundle::default();
+        bundle.add("a.conf", format!("SecRequestBodyAccess On\n{}", rules.collect::<String>()));
+        let waf = Waf::load(&bundle, &["a.conf"]).unwrap();
+        let profile = waf.profile(Settings::default()).unwrap();
+        let many: Vec<String> =
+            (0..4000).map(|n| format!("{{\"Key\":\"Value {n} of some  length, as is usual\"}}")).collect();
+        let bodies = [format!("[{}]", many.join(",")), format!("{{\"a\":\"{}\"}}", "Some  Text ".repeat(20_000))];
+        for body in bodies {
+            let (most, kept) = judged(&waf, &profile, &body);
+            assert!(most <= 4 * body.len(), "{most} for {}", body.len());
+            assert!(kept <= 512 << 10, "{kept} kept after {}", body.len());
+        }
     }
 }

@@ -75,7 +75,8 @@ mod tests {
     fn a_flow_is_read_or_its_shape_is_told() {
         let flow = Written::read("a/b → 10.0.0.1 udp/53").unwrap();
         assert_eq!((&*flow.source, &*flow.destination, flow.protocol, flow.port), ("a/b", "10.0.0.1", 17, 53));
-        for bad in ["", "a/b 10.0.0.1 tcp/1", "a → b tcp", "a → b tcp/99999", "a → b icmp/1", "a → b tcp/1 more"] {
+        for bad in ["", "a/b 10.0.0.1 tcp/1", "a → b tcp", "a → b tcp/99999", "a → b icmp/1", "a → b tcp/1 more"]
+        {
             assert!(Written::read(bad).unwrap_err().contains("tcp|udp|sctp/PORT"), "{bad}");
         }
     }

@@ -41,8 +41,9 @@ enum Open {
     Array(usize, u64),
 }
 
-struct Reader<'a> {
-    text: &'a [u8],
+struct Reader {
+    /// The body, or what is left of it.
+    text: Vec<u8>,
     at: usize,
     /// Name of the value that comes next.
     name: Vec<u8>,
@@ -53,12 +54,14 @@ struct Reader<'a> {
     control: bool,
 }
 
-pub(super) fn read(rules: &Rules, body: &[u8], state: &mut State) -> Result<(), &'static str> {
-    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+/// So much of a body that was read is given back at once: what was read of it takes more than it.
+const PIECE: usize = 1 << 15;
+
+pub(super) fn read(rules: &Rules, body: Vec<u8>, state: &mut State) -> Result<(), &'static str> {
     let files = &rules.configuration;
     let mut reader = Reader {
-        text,
-        at: 0,
+        at: if body.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 },
+        text: body,
         name: b"json".to_vec(),
         stack: Vec::new(),
         buffer: Vec::new(),
@@ -70,9 +73,14 @@ pub(super) fn read(rules: &Rules, body: &[u8], state: &mut State) -> Result<(), 
     if reader.control { Err(MALFORMED) } else { Ok(()) }
 }
 
-impl Reader<'_> {
+impl Reader {
     fn document(&mut self, state: &mut State) -> Result<(), &'static str> {
         loop {
+            if self.at >= PIECE.max(self.text.len() / 4) {
+                self.text.drain(..self.at);
+                self.text.shrink_to_fit();
+                self.at = 0;
+            }
             let mut done = self.value(state)?;
             while done {
                 let Some(open) = self.stack.last().copied() else {
@@ -191,7 +199,7 @@ impl Reader<'_> {
     }
 
     fn argument(&mut self, state: &mut State, value: TextId) -> Result<bool, &'static str> {
-        let name = state.texts.keep(&self.name);
+        let name = state.texts.keep_alone(&self.name);
         super::argument(state, self.most, name, value)?;
         Ok(true)
     }
@@ -263,7 +271,7 @@ impl Reader<'_> {
         let from = self.at;
         self.at += usize::from(self.peek() == Some(b'-'));
         let whole = self.digits();
-        let leading_zero = whole > 1 && self.text.get(self.at - whole) == Some(&b'0');
+        let leading_zero = whole > 1 && self.text.get(self.at.saturating_sub(whole)) == Some(&b'0');
         if whole == 0 || leading_zero {
             return Err(MALFORMED);
         }

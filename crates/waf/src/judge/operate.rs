@@ -3,6 +3,7 @@
 //! INVARIANT: each skip is a condition without which the operator cannot hold, so the verdict is that of asking it.
 
 use super::Run;
+use crate::alphabet::{self, Mask};
 use crate::libinjection;
 use crate::operator::pattern::Pattern;
 use crate::operator::{self, Number, Operator, Relation, validate};
@@ -12,6 +13,7 @@ use crate::state::Value;
 use crate::text::{Text, TextId};
 use crate::transform::{Change, Transformation};
 use crate::variable::Variable;
+use smallvec::SmallVec;
 
 /// `injection` of a text: asked for SQL, is SQL injection, asked for HTML, is cross-site scripting.
 const SQL_ASKED: u8 = 1;
@@ -35,12 +37,97 @@ impl Run<'_> {
         if let Some(known) = self.state.texts.remembered(text, node) {
             return known;
         }
-        let before = self.transformed(text, at.parent);
-        // What this step does not touch is as quickly seen again as looked up.
-        let Some(step) = self.touching(at, before) else { return before };
-        let result = self.apply(step, before);
+        let result = if self.state.texts.is_long(text) {
+            self.steps(text, node)
+        } else {
+            let before = self.transformed(text, at.parent);
+            // What this step does not touch is as quickly seen again as looked up.
+            let Some(step) = self.touching(at, before) else { return before };
+            self.apply(step, before)
+        };
         self.state.texts.remember(text, node, result);
+        self.state.texts.recall(text, node, result);
         result
+    }
+
+    /// What a chain makes of a long text; what is between is not kept.
+    fn steps(&mut self, text: TextId, node: u32) -> TextId {
+        let (mut from, mut next) = (text, node);
+        let mut way = SmallVec::<[Node; 8]>::new();
+        while let Some(at) = self.rules.nodes.get(next as usize).copied().filter(|_| next != 0) {
+            if let Some(known) = self.state.texts.remembered(text, next) {
+                from = known;
+                break;
+            }
+            way.push(at);
+            next = at.parent;
+        }
+        let (mut made, mut draft) = (std::mem::take(&mut self.machine.made), std::mem::take(&mut self.machine.buffer));
+        let (mut is_made, mut only_case) = (false, true);
+        let mut mask = self.state.texts.text(from).map_or(0, |text| text.mask);
+        for at in way.iter().rev() {
+            let Some(step) = at.step else { continue };
+            if self.prefilters() && at.own.is_some_and(|touches| touches & mask == 0) {
+                continue;
+            }
+            let input = if is_made { made.as_slice() } else { self.state.texts.bytes(from) };
+            self.state.spent += input.len() as u64 / 8 + 1;
+            if step.apply(input, &mut draft) == Change::Made {
+                only_case = only_case && input.eq_ignore_ascii_case(&draft);
+                std::mem::swap(&mut made, &mut draft);
+                (is_made, mask) = (true, alphabet::of(&made));
+            }
+        }
+        let result = if is_made { self.state.texts.keep(&made) } else { from };
+        if is_made && only_case && result != from {
+            let like = self.state.texts.like(from).unwrap_or(from);
+            self.state.texts.set_like(result, like);
+        }
+        (self.machine.made, self.machine.buffer) = (made, draft);
+        result
+    }
+
+    /// Whether a chain makes a text of this one that is not there yet.
+    pub(super) fn must_make(&self, text: TextId, node: u32) -> bool {
+        let Some(at) = self.rules.nodes.get(node as usize).filter(|_| node != 0) else { return false };
+        let mask = self.state.texts.text(text).map_or(0, |text| text.mask);
+        let touches = !self.prefilters() || at.touches.is_none_or(|touches| touches & mask != 0);
+        touches && self.state.texts.remembered(text, node).is_none()
+    }
+
+    /// Whether it is known, without making it, that the operator does not hold of what a chain makes of a text.
+    pub(super) fn rules_out(&self, link: &Link, text: TextId, node: u32) -> bool {
+        if !self.prefilters() {
+            return false;
+        }
+        let Some(fact) = self.state.texts.fact(text, node) else {
+            let (Operator::Pattern(number) | Operator::PatternGlobal(number)) = &link.operator else { return false };
+            let Some(pattern) = self.rules.patterns.get(*number as usize) else { return false };
+            return self.at_most(text, node).is_some_and(|(length, mask)| !pattern.gate.admits(length, mask));
+        };
+        let lacks = |slot: u16| slot != NONE && !self.state.texts.slots(fact.literals).contains(&slot);
+        match &link.operator {
+            Operator::Pattern(number) | Operator::PatternGlobal(number) => {
+                let pattern = self.rules.patterns.get(*number as usize);
+                pattern.is_some_and(|pattern| !pattern.gate.admits(fact.length, fact.mask))
+                    || lacks(self.rules.prefilter.of_pattern(*number))
+            }
+            Operator::Phrases(number) => lacks(self.rules.prefilter.of_phrases(*number)),
+            Operator::Sqli => fact.injection & (SQL_ASKED | SQL_FOUND) == SQL_ASKED,
+            Operator::Xss => fact.injection & (HTML_ASKED | HTML_FOUND) == HTML_ASKED,
+            _ => false,
+        }
+    }
+
+    /// No more than this length and these kinds of bytes has what a chain makes of a text. `None`: that is not known.
+    fn at_most(&self, text: TextId, node: u32) -> Option<(u32, Mask)> {
+        let at = self.rules.nodes.get(node as usize).filter(|_| node != 0);
+        let Some(at) = at else { return self.state.texts.text(text).map(|text| (text.length, text.mask)) };
+        let (length, mask) = self.at_most(text, at.parent)?;
+        let Some(step) = at.step.filter(|_| at.own.is_none_or(|touches| touches & mask != 0)) else {
+            return Some((length, mask));
+        };
+        Some((length, mask | step.adds()?))
     }
 
     /// What the last step of a chain makes of a text that has gone through the others. Is not remembered.
@@ -174,39 +261,32 @@ impl Run<'_> {
         if slot == NONE {
             return true;
         }
-        let (from, to) = self.scanned(id);
-        let hits = &self.state.texts.hits;
-        from != to && hits.get(from as usize..to as usize).is_some_and(|hits| hits.contains(&slot))
+        let at = self.scanned(id);
+        self.state.texts.slots(at).contains(&slot)
     }
 
-    /// Where the literal slots of a text are in the list of hits.
-    pub(super) fn scanned(&mut self, id: TextId) -> (u32, u32) {
-        let texts = &mut self.state.texts;
-        if let Some(range) = texts.text(id).and_then(Text::hits) {
-            return range;
+    /// Where the list of a text's literal slots is.
+    pub(super) fn scanned(&mut self, id: TextId) -> u32 {
+        if let Some(at) = self.state.texts.literals(id) {
+            return at;
         }
         // Literals have no case. A text is like one that was kept before it, so this ends.
-        let range = match texts.like(id) {
+        let at = match self.state.texts.like(id) {
             Some(like) => self.scanned(like),
             None => {
-                let mut hits = std::mem::take(&mut texts.hits);
-                let from = hits.len() as u32;
-                let bytes = texts.bytes(id);
-                self.state.spent += bytes.len() as u64 + 8;
-                self.rules.prefilter.scan(bytes, &mut self.machine.seen, &mut hits);
-                let range = (from, hits.len() as u32);
-                texts.hits = hits;
-                range
+                let (prefilter, seen, spent) = (&self.rules.prefilter, &mut self.machine.seen, &mut self.state.spent);
+                self.state.texts.add_literals(id, |bytes, hits| {
+                    *spent += bytes.len() as u64 + 8;
+                    prefilter.scan(bytes, seen, hits);
+                })
             }
         };
-        if let Some(text) = self.state.texts.text_mut(id) {
-            text.set_hits(range);
-        }
-        range
+        self.state.texts.set_literals(id, at);
+        at
     }
 
     fn injection(&mut self, id: TextId, asked: u8, found: u8, ask: impl Fn(&[u8]) -> bool) -> bool {
-        let known = self.state.texts.text(id).map_or(0, |text| text.injection);
+        let known = self.state.texts.text(id).map_or(0, Text::injection);
         if known & asked != 0 {
             return known & found != 0;
         }
@@ -214,7 +294,7 @@ impl Run<'_> {
         self.state.spent += bytes.len() as u64 + 32;
         let verdict = ask(bytes);
         if let Some(text) = self.state.texts.text_mut(id) {
-            text.injection |= if verdict { asked | found } else { asked };
+            text.note_injection(if verdict { asked | found } else { asked });
         }
         verdict
     }

@@ -132,7 +132,7 @@ pub fn judge(waf: &Arc<Waf>, profile: &Arc<Profile>, head: &Head<'_>) -> Option<
     judged(waf, profile, head).interruption().map(|by| by.status)
 }
 
-/// Bytes that such a transaction holds at its end.
+/// The most bytes that such a transaction holds.
 pub fn held(waf: &Arc<Waf>, profile: &Arc<Profile>, head: &Head<'_>) -> usize {
     judged(waf, profile, head).memory()
 }
