@@ -104,6 +104,13 @@ pub const SETTINGS: &[Definition] = &[
     ),
     define("metrics", "whether calls are counted for `/metrics`", "on", Form::Word(&["on", "off"]), Takes::Restart),
     define(
+        "name_keep",
+        "how long an address of a name that `domainNames` allow is good at least (`up --isolate`); programs keep it half as long",
+        "60s",
+        DURATION,
+        Takes::Restart,
+    ),
+    define(
         "name_server",
         "who is asked for names that `domainNames` allow (`up --isolate`), `address:port`; empty: as in /etc/resolv.conf",
         "",

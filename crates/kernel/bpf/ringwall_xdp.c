@@ -54,7 +54,8 @@ struct event {
 	__u16 port;  // destination, host order; 0: unknown
 	__u8 protocol;
 	__u8 count;
-	__u32 spare;  // the size is a multiple of eight
+	__u16 source_port;
+	__u16 spare;  // the size is a multiple of eight
 };
 
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct settings); } settings SEC(".maps");
@@ -76,7 +77,7 @@ struct frame {
 	__u32 offset;  // of the network header
 	__u16 kind;
 	struct address source, destination;
-	__u16 port;
+	__u16 source_port, port;
 	__u8 protocol;
 	__u8 whole;  // not a later fragment: a transport header follows
 	__u8 syn;
@@ -120,11 +121,12 @@ static __always_inline void tell(struct counters *to, struct frame *f, enum coun
 	event->port = f->port;
 	event->protocol = f->protocol;
 	event->count = what;
+	event->source_port = f->source_port;
 	event->spare = 0;
 	bpf_ringbuf_submit(event, 0);
 }
 
-// The transport header: destination port, and whether it opens a TCP connection. A first fragment that ends before the
+// The transport header: ports, and whether it opens a TCP connection. A first fragment that ends before the
 // flags (RFC 1858) counts as one that does.
 static __always_inline void read_transport(struct frame *f, __u8 *byte, void *end)
 {
@@ -135,8 +137,10 @@ static __always_inline void read_transport(struct frame *f, __u8 *byte, void *en
 		if ((void *)(byte + 14) <= end)
 			f->syn = (byte[13] & 0x12) == 0x02;
 	}
-	if ((f->protocol == IPPROTO_TCP || f->protocol == IPPROTO_UDP) && (void *)(byte + 4) <= end)
+	if ((f->protocol == IPPROTO_TCP || f->protocol == IPPROTO_UDP) && (void *)(byte + 4) <= end) {
+		f->source_port = (__u16)byte[0] << 8 | byte[1];
 		f->port = (__u16)byte[2] << 8 | byte[3];
+	}
 }
 
 static __always_inline void read_ipv4(struct frame *f, void *at, void *end)

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 
 /// The most bytes of a message that is read.
 pub const MOST: usize = 512;
-/// How long an answer may be kept, in seconds: addresses of names are the same for the whole run, but names come and go.
+/// How long an answer may be kept at most, in seconds: addresses of names are the same for the whole run, but names come
+/// and go.
 pub const KEEP: u32 = 30;
 
 const HEADER: usize = 12;
@@ -140,8 +141,8 @@ fn is_options(bytes: &[u8]) -> bool {
         && word(9).is_some_and(|length| bytes.len() == 11 + length)
 }
 
-/// Renders what is said of a question.
-pub fn render(question: &Question, said: &Said) -> Vec<u8> {
+/// Renders what is said of a question; an address may be kept for so many seconds.
+pub fn render(question: &Question, said: &Said, keep: u32) -> Vec<u8> {
     let addresses: &[IpAddr] = match said {
         Said::Addresses(addresses) => addresses,
         Said::Nothing | Said::Refused => &[],
@@ -171,7 +172,7 @@ pub fn render(question: &Question, said: &Said) -> Vec<u8> {
         bytes.extend([0xc0, 12]);
         bytes.extend(kind.to_be_bytes());
         bytes.extend(INTERNET.to_be_bytes());
-        bytes.extend(KEEP.to_be_bytes());
+        bytes.extend(keep.min(KEEP).to_be_bytes());
         bytes.extend(u16::try_from(octets.len()).unwrap_or(0).to_be_bytes());
         bytes.extend(octets);
     }
@@ -215,16 +216,16 @@ mod tests {
         let question = read(&ask("LLM-Agent.application.svc.cluster.local", A)).unwrap();
         assert_eq!((question.name.as_str(), question.wanted), ("llm-agent.application.svc.cluster.local", Wanted::V4));
         let both = Said::Addresses(vec!["10.96.1.2".parse().unwrap(), "fd00::1".parse().unwrap()]);
-        let answer = render(&question, &both);
+        let answer = render(&question, &both, KEEP);
         assert_eq!(answer[..8], [0xab, 0xcd, 0x85, 0x80, 0, 1, 0, 1]);
         assert_eq!(answer[answer.len() - 4..], [10, 96, 1, 2]);
         let six = read(&ask("llm-agent", AAAA)).unwrap();
-        assert_eq!(render(&six, &both)[6..8], [0, 1]);
+        assert_eq!(render(&six, &both, KEEP)[6..8], [0, 1]);
         // Of a kind that there is not: no error, and no answer.
         let other = read(&ask("llm-agent", 15)).unwrap();
-        assert_eq!((render(&other, &both)[3] & 15, &render(&other, &both)[6..8]), (0, &[0_u8, 0][..]));
-        assert_eq!(render(&question, &Said::Nothing)[3] & 15, 3);
-        assert_eq!(render(&question, &Said::Refused)[3] & 15, 5);
+        assert_eq!((render(&other, &both, KEEP)[3] & 15, &render(&other, &both, KEEP)[6..8]), (0, &[0_u8, 0][..]));
+        assert_eq!(render(&question, &Said::Nothing, KEEP)[3] & 15, 3);
+        assert_eq!(render(&question, &Said::Refused, KEEP)[3] & 15, 5);
     }
 
     #[test]

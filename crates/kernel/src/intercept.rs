@@ -35,12 +35,15 @@ const UDP: u8 = 17;
 /// Destinations are changed at this priority (`NF_IP_PRI_NAT_DST`).
 const PRIORITY: i32 = -100;
 
-/// Puts interception in force in the namespace of the calling thread, which must have none yet.
+/// Puts interception in force in the namespace of the calling thread, instead of what was in force there.
 ///
 /// # Errors
-/// What the kernel said; nothing is in force then.
+/// What the kernel said; nothing has changed then.
 pub fn apply(reach: Reach) -> Result<(), Error> {
     let mut batch = Batch::default();
+    // A deletion needs a table.
+    batch.table();
+    batch.delete_table();
     batch.table();
     for (name, chain) in chains(reach) {
         batch.chain(name, &chain);

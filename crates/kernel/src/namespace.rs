@@ -1,10 +1,12 @@
-//! Network namespaces without names: each lives as long as somebody holds it, so nothing is left when a process dies.
+//! Network namespaces without names: each lives as long as somebody holds it. A process of its own holds those that are to
+//! outlive this one ([`keep`]); of the others nothing is left when it dies.
 //!
 //! In: nothing but what this process may do. Out: [`Namespace`]. Never: a change in the namespace that the process
 //! started in. As root they are made directly; otherwise inside a user namespace of the process's own, which it can only
 //! enter while it has a single thread (user_namespaces(7)). Start reading at [`enter`].
 
 pub mod confine;
+pub mod keep;
 pub mod node;
 
 use rustix::fd::AsFd;
@@ -51,9 +53,7 @@ impl IsolationError {
 /// # Errors
 /// [`IsolationError::Permission`] with the missing permission.
 pub fn enter() -> Result<Standing, IsolationError> {
-    let wanted = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
-    let has = rustix::thread::capabilities(None).map_err(|error| IsolationError::step("capget", error))?;
-    if has.effective.contains(wanted) {
+    if is_privileged()? {
         return Ok(Standing::Privileged);
     }
     let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
@@ -65,11 +65,16 @@ pub fn enter() -> Result<Standing, IsolationError> {
     map("/proc/self/setgroups", "deny".into())?;
     map("/proc/self/uid_map", format!("{user} {user} 1", user = user.as_raw()))?;
     map("/proc/self/gid_map", format!("{group} {group} 1", group = group.as_raw()))?;
-    let has = rustix::thread::capabilities(None).map_err(|error| IsolationError::step("capget", error))?;
-    if !has.effective.contains(wanted) {
+    if !is_privileged()? {
         return Err(IsolationError::Permission(missing(rustix::io::Errno::PERM)));
     }
     Ok(Standing::OwnUser)
+}
+
+/// Whether this process may make and wire namespaces where it is.
+fn is_privileged() -> Result<bool, IsolationError> {
+    let has = rustix::thread::capabilities(None).map_err(|error| IsolationError::step("capget", error))?;
+    Ok(has.effective.contains(CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN))
 }
 
 /// Whether this process runs as root of the namespace that it is in.

@@ -83,6 +83,11 @@ impl Names {
         before - self.len()
     }
 
+    /// When the next of them is no longer good.
+    pub fn first_end(&self) -> Option<Timestamp> {
+        self.known.values().flat_map(BTreeMap::values).min().copied()
+    }
+
     /// The addresses of all names that a pattern means.
     pub fn addresses<'a>(&'a self, pattern: &'a DomainPattern) -> impl Iterator<Item = IpAddr> + 'a {
         let meant = self.known.iter().filter(|(name, _)| pattern.matches(name));

@@ -97,6 +97,9 @@ pub enum Command {
         #[command(subcommand)]
         what: Kernel,
     },
+    /// Keep namespaces for a wall; it starts this itself.
+    #[command(hide = true)]
+    Keep,
     /// Write what is enforced in the words of another program; nothing is applied.
     Export {
         /// In whose words.

@@ -57,6 +57,7 @@ fn run(cli: Cli) -> Exit {
         Command::Blocks => remote.blocks(),
         Command::Token(token) => remote.token(token),
         Command::Run(run) => run::run(run, &folder),
+        Command::Keep => run::keep(),
         Command::Kernel { what } => remote.kernel(*what),
         Command::Export { what: cli::Export::Nft(wanted) } => export::nft(wanted),
         Command::Probe(probe) => remote.probe(probe),

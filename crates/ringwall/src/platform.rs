@@ -16,7 +16,7 @@ pub mod isolation;
 pub mod logs;
 mod outside;
 mod page;
-mod plain;
+pub mod plain;
 pub mod programs;
 mod reload;
 mod response;
@@ -48,6 +48,7 @@ use ringwall_model::{Event, Listener, Millis, Question, Role, Timestamp};
 use ringwall_telemetry::{Names, Telemetry};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How a platform is to run.
@@ -90,6 +91,8 @@ pub struct Platform {
     isolation: Option<Arc<Isolation>>,
     /// What the kernel does at the machine's own links.
     screen: Option<screen::Screen>,
+    /// Whether the kernel refused a block that is in force above.
+    owed: AtomicBool,
     /// Control groups of plain processes.
     plain: plain::Plain,
     /// Metrics and health; set once the platform is up.
@@ -133,6 +136,7 @@ impl Platform {
         let bench = aside::Bench::start(aside::threads()).map_err(|error| NotUp(error.to_string()))?;
         let screen = screen::Screen::open(&options.settings).map_err(|error| NotUp(format!("{error}\n")))?;
         let isolation = make_node(&options, &current)?;
+        let tried = isolation::Tried(isolation.clone());
         let force =
             InForce::new(current.clone(), facts, binds.clone(), options.proxy_header, (isolation.clone(), bench));
         let force = Arc::new(force);
@@ -175,6 +179,7 @@ impl Platform {
             apps,
             isolation,
             screen,
+            owed: AtomicBool::new(false),
             plain,
             admin: OnceLock::new(),
             live: Mutex::new(Live {
@@ -200,6 +205,7 @@ impl Platform {
         let admin = admin::Admin::start(&platform).map_err(|error| NotUp(format!("admin listener: {error}")))?;
         // Set here only, so it was empty.
         drop(platform.admin.set(admin));
+        tried.came_up();
         Ok(platform)
     }
 
@@ -278,7 +284,9 @@ fn make_node(options: &Options, current: &Arc<ArcSwap<Current>>) -> Result<Optio
         _ => isolation::filter::Established::Keep,
     };
     let outside = name_server(&options.settings)?;
-    let isolation = Isolation::start(standing, current.clone(), established, outside);
+    let folder = options.state.as_ref().map(|state| state.file(""));
+    let named = (outside, Millis(options.settings.number("name_keep")));
+    let isolation = Isolation::start(standing, current.clone(), established, named, folder.as_deref());
     isolation.map(|isolation| Some(Arc::new(isolation))).map_err(|error| NotUp(format!("{error}\n")))
 }
 

@@ -6,6 +6,7 @@ use crate::cli::{Block, Format, Kernel, Token};
 use crate::exit::Exit;
 use ringwall_control::socket::{SocketError, ask};
 use ringwall_kernel::apply;
+use ringwall_kernel::namespace::keep::Keeper;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -85,7 +86,7 @@ impl Remote<'_> {
             Kernel::Detach => "kernel detach",
         };
         if matches!(ask(self.folder, "status", json!({})), Err(SocketError::Nobody { .. }))
-            && let Some(exit) = left_in_force(what, self.format)
+            && let Some(exit) = left_in_force(what, self.format, self.folder)
         {
             return exit;
         }
@@ -162,25 +163,59 @@ impl Remote<'_> {
     }
 }
 
-/// What a wall that runs no more left in force at the machine's links; `None` when that cannot be seen, or is nothing.
-fn left_in_force(what: Kernel, format: Format) -> Option<Exit> {
-    let status = apply::status().ok().flatten()?;
+/// What a wall that runs no more left in force: at the machine's links, the node of its state folder, control groups;
+/// `None` when that cannot be seen, or is nothing.
+fn left_in_force(what: Kernel, format: Format, folder: &Path) -> Option<Exit> {
+    let status = apply::status().ok().flatten();
+    let node = Keeper::find(folder).ok().flatten();
     match what {
+        Kernel::Status if status.is_none() && node.is_none() => return None,
         Kernel::Status if format != Format::Human => {
             let count = |count: &apply::Count| json!({ "reason": count.reason, "packets": count.packets });
-            let counts: Vec<_> = status.counts.iter().map(count).collect();
-            println!("{:#}", json!({ "running": false, "blocks": status.blocks, "counts": counts }));
+            let links = status.map(|status| (status.blocks, status.counts.iter().map(count).collect::<Vec<_>>()));
+            let (blocks, counts) = links.unwrap_or_default();
+            let node = node.map(|keeper| keeper.process);
+            println!("{:#}", json!({ "running": false, "blocks": blocks, "counts": counts, "node": node }));
         }
         Kernel::Status => {
-            println!("no wall runs; nftables `inet ringwall` stays in force: {} blocked", status.blocks);
-            for count in status.counts {
-                println!("{:>12} packets  {}", count.packets, count.reason);
+            if let Some(keeper) = node {
+                println!("no wall runs; process {} keeps its node: {STAYS}", keeper.process);
+            }
+            if let Some(status) = status {
+                println!("no wall runs; nftables `inet ringwall` stays in force: {} blocked", status.blocks);
+                for count in status.counts {
+                    println!("{:>12} packets  {}", count.packets, count.reason);
+                }
             }
         }
-        Kernel::Detach => match apply::detach() {
+        Kernel::Detach => return detach_left(folder, status.is_some(), node),
+    }
+    Some(Exit::HELD)
+}
+
+/// What holds of a kept node.
+const STAYS: &str = "its namespaces, links and packet filter are as they were, and nothing answers at its doors";
+
+/// Takes away what a wall left.
+fn detach_left(folder: &Path, filter: bool, node: Option<Keeper>) -> Option<Exit> {
+    let swept = crate::platform::plain::sweep(folder);
+    if !filter && node.is_none() && swept == 0 {
+        return None;
+    }
+    if let Some(keeper) = node {
+        if let Err(error) = keeper.end() {
+            return Some(Exit::broken(error));
+        }
+        println!("the node that a wall had left is gone; what runs in it has no link");
+    }
+    if filter {
+        match apply::detach() {
             Ok(_) => println!("nftables `inet ringwall`, which a wall had left in force, is gone"),
             Err(error) => return Some(Exit::broken(error)),
-        },
+        }
+    }
+    if swept > 0 {
+        println!("{swept} empty control groups, which a wall had left, are gone");
     }
     Some(Exit::HELD)
 }

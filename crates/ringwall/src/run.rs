@@ -8,6 +8,7 @@ use ringwall_control::socket::ask;
 use ringwall_kernel::cgroup::Group;
 use ringwall_kernel::namespace::confine::{Confinement, Parent};
 use serde_json::{Value, json};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,4 +57,13 @@ pub fn run(run: &Run, folder: &Path) -> Exit {
     }
     let error = command.args(arguments).env("RINGWALL_WORKLOAD", &run.workload).exec();
     Exit::input(format!("`{program}`: {error}"))
+}
+
+/// Keeps namespaces until a wall ends it; the socket at which walls come is its standard input.
+pub fn keep() -> Exit {
+    let listener = std::io::stdin().as_fd().try_clone_to_owned();
+    match listener.and_then(|listener| ringwall_kernel::namespace::keep::serve(&listener)) {
+        Ok(()) => Exit::HELD,
+        Err(error) => Exit::broken(error),
+    }
 }

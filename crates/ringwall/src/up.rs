@@ -8,15 +8,16 @@ use crate::platform::programs::Programs;
 use crate::platform::{NotUp, Options, Platform, commands};
 use crate::{config, crs, remote};
 use ringwall_control::settings::Settings;
-use ringwall_control::socket::ControlSocket;
+use ringwall_control::socket::{Answerer, ControlSocket};
 use ringwall_control::source::Source;
 use ringwall_control::state::StateDir;
 use ringwall_control::{history, watch};
 use ringwall_dataplane::page::ProxyHeader;
+use ringwall_kernel::namespace::keep::enter_beside;
 use ringwall_manifest::world::StandIn;
 use ringwall_model::Millis;
-use serde_json::json;
-use std::path::PathBuf;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub fn run(up: &Up, common: &Everywhere, settings: Settings) -> Exit {
     let folder = config::state_dir(common, &settings);
     let drain = Millis(settings.number("drain_timeout"));
     // ORDER: before the first thread.
-    let isolate = match up.isolate.then(ringwall_kernel::namespace::enter).transpose() {
+    let isolate = match up.isolate.then(|| enter_beside(&folder)).transpose() {
         Ok(standing) => standing,
         Err(error) => return Exit::input(error),
     };
@@ -61,20 +62,32 @@ pub fn run(up: &Up, common: &Everywhere, settings: Settings) -> Exit {
             return Exit::input("the World was not taken");
         }
     };
-    let socket = match ControlSocket::serve(&folder, commands::answerer(&platform)) {
+    let ended = keep_up(up, common, &platform, (source, &folder, drain));
+    if let Some(isolation) = platform.isolation() {
+        isolation.end();
+    }
+    ended
+}
+
+/// Serves commands and follows the manifests until somebody ends it.
+fn keep_up(up: &Up, common: &Everywhere, platform: &Arc<Platform>, (source, folder, drain): Of<'_>) -> Exit {
+    let socket = match ControlSocket::serve(folder, answerer(platform, &source)) {
         Ok(socket) => socket,
         Err(error) => return Exit::input(error),
     };
-    show(common, &platform);
+    show(common, platform);
     if up.once {
         return Exit::HELD;
     }
-    let watched = path_of(&source).map(|path| follow(&platform, source.clone(), path));
-    let mut programs = Programs::new(&folder);
-    let ended = serve(&platform, drain, || programs.follow(&platform));
+    let watched = path_of(&source).map(|path| follow(platform, source.clone(), path));
+    let mut programs = Programs::new(folder);
+    let ended = serve(platform, drain, || programs.follow(platform));
     drop((watched, programs, socket));
     ended
 }
+
+/// Where manifests come from, where state is, and how long requests may take to finish at the end.
+type Of<'a> = (Source, &'a Path, Millis);
 
 /// Prints the table and ready lines.
 fn show(common: &Everywhere, platform: &Arc<Platform>) {
@@ -110,6 +123,21 @@ fn path_of(source: &Source) -> Option<PathBuf> {
         Source::Path(path) => Some(path.clone()),
         Source::Standard => None,
     }
+}
+
+/// Answers commands. Only here it is known where manifests are read again.
+fn answerer(platform: &Arc<Platform>, source: &Source) -> Arc<Answerer> {
+    let (others, platform, source) = (commands::answerer(platform), Arc::downgrade(platform), source.clone());
+    Arc::new(move |command, arguments| {
+        let Some(platform) = platform.upgrade().filter(|_| command == "reload") else {
+            return others(command, arguments);
+        };
+        let path = path_of(&source).ok_or("the manifests came by standard input, which has ended")?;
+        let inputs = source.read().map_err(|error| error.to_string())?;
+        let author = arguments.get("author").and_then(Value::as_str).unwrap_or_default();
+        let taken = platform.take(inputs, author, history::revision(&path));
+        taken.map(|generation| json!({ "generation": generation })).map_err(|NotUp(why)| why)
+    })
 }
 
 /// Reloads when the manifests change.

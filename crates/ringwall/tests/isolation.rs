@@ -1,10 +1,17 @@
 //! The built binary with workloads in namespaces of their own: the tour under the mesh, and unmodified programs in homes.
 //! As root or in user namespaces; where there is neither, not run.
 
+#[path = "isolation/killed.rs"]
+mod killed;
+#[path = "isolation/policy.rs"]
+mod policy;
+#[path = "isolation/wall.rs"]
+mod wall;
+
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
+use wall::Wall;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -41,61 +48,14 @@ fn the_tour_under_the_mesh_holds() {
     assert_eq!(wire.len(), 2, "the capture, and its control");
 }
 
-/// An isolated wall that ends with the test.
-struct Wall {
-    child: Child,
-    state: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Wall {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl Wall {
-    fn up() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let state = folder.path().join("state").display().to_string();
-        Self::of(
-            folder,
-            state.clone(),
-            &["up", "examples/ai-platform", "--stand-in", "--isolate", "--state-dir", &state],
-        )
-    }
-
-    fn of(folder: tempfile::TempDir, state: String, arguments: &[&str]) -> Option<Self> {
-        let mut child = ringwall(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .map_while(Result::ok)
-            .take_while(|line| !line.starts_with("Ctrl-C"))
-            .collect();
-        if lines.is_empty() {
-            let output = child.wait_with_output().unwrap();
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(is_impossible(&told), "{told}");
-            return None;
-        }
-        assert!(lines.iter().any(|line| line.contains("cannot be gone around: yes")), "{lines:#?}");
-        Some(Self { child, state, _folder: folder })
-    }
-
-    fn run(&self, workload: &str, command: &[&str]) -> Output {
-        let arguments = [&["run", "--state-dir", &self.state, "--as", workload, "--"], command].concat();
-        ringwall(&arguments).output().unwrap()
-    }
-}
-
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]
 fn programs_of_workloads_are_held() {
-    let Some(wall) = Wall::up() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(wall) = Wall::up(folder.path()) else { return };
     let status = text(&wall.run("application/bff-service", &["cat", "/proc/self/status"]));
     for set in ["CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         let none = format!("{set}:\t0000000000000000");
@@ -161,7 +121,7 @@ fn resolver(address: [u8; 4]) -> (String, std::sync::Arc<std::sync::Mutex<Vec<St
             let is_v4 = answer[length - 3] == 1;
             (answer[2], answer[3], answer[7]) = (0x81, 0x80, u8::from(is_v4));
             if is_v4 {
-                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 10, 0, 4]);
                 answer.extend(address);
             }
             socket.send_to(&answer, from).unwrap();
@@ -177,10 +137,9 @@ fn an_allowed_name_is_asked_for_and_its_address_alone_let_through() {
     std::fs::create_dir(&set).unwrap();
     std::fs::write(set.join("named.yaml"), NAMED).unwrap();
     let (server, asked) = resolver([198, 51, 100, 7]);
-    let (set, state) = (set.display().to_string(), state.display().to_string());
     let server = format!("name_server={server}");
-    let arguments = ["up", &set, "--isolate", "--crs", "none", "--state-dir", &state, "--set", &server];
-    let Some(wall) = Wall::of(folder, state.clone(), &arguments) else { return };
+    let words = [set.to_str().unwrap(), "--set", &server, "--set", "name_keep=10s"];
+    let Some(wall) = Wall::of(folder.path(), &words) else { return };
     let look_up = |name: &str| text(&wall.run("shop/web", &["getent", "ahostsv4", name]));
     let dial = |to: &str| wall.run("shop/web", &["curl", "-s", "-m", "1", &format!("https://{to}/")]);
     // Before the name is known nobody may be reached, and afterwards its address alone.
@@ -203,6 +162,13 @@ fn an_allowed_name_is_asked_for_and_its_address_alone_let_through() {
     assert!(told("198.51.100.8") >= 1, "{}", dropped());
     // What was told of the one was told before the other was.
     assert_eq!(told("198.51.100.7"), before, "{}", dropped());
+    // Until its time is over.
+    let known = || wall.says(&["kernel", "status"]).contains("1 addresses of names");
+    assert!(known());
+    wall::until("the name's end", || !known());
+    dial("198.51.100.7");
+    dial("198.51.100.8");
+    wall::until("a drop after the name's end", || told("198.51.100.7") > before);
     let asked = asked.lock().unwrap();
     assert!(asked.iter().all(|name| name.contains("api")) && !asked.is_empty(), "{asked:?}");
 }

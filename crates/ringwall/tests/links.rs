@@ -98,6 +98,33 @@ impl Ground {
         }
     }
 
+    /// Of many datagrams of one source at once some come and some do not; who is never blocked may send as many.
+    fn one_source_sends_no_more_than_it_may(&self, a_second: usize) {
+        let to = self.socket.local_addr().unwrap();
+        let begun = Instant::now();
+        for from in [STRANGER, "192.0.2.2"] {
+            let sender = self.outside.run(|| UdpSocket::bind(SocketAddr::new(ip(from), 0))).unwrap();
+            let many = (0..4 * a_second).filter(|_| sender.send_to(b"x", to).is_ok()).count();
+            assert_eq!(many, 4 * a_second);
+        }
+        self.socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let (mut limited, mut free) = (0, 0);
+        while let Ok((_, sender)) = self.socket.recv_from(&mut [0; 8]) {
+            if sender.ip() == ip(STRANGER) { limited += 1 } else { free += 1 }
+        }
+        // What may be sent at once, and what came to it meanwhile.
+        let most = a_second + (a_second as f64 * begun.elapsed().as_secs_f64()) as usize + 1;
+        assert!((1..=most).contains(&limited), "{limited} of at most {most}");
+        assert_eq!(free, 4 * a_second);
+        let status = self.says(&["kernel", "status"]);
+        assert!(status.contains("as asked for"), "{status}");
+        let told = || std::fs::read_to_string(self.folder.path().join("state/flow.log")).unwrap_or_default();
+        while !told().contains("too many packets from one source") {
+            assert!(begun.elapsed() < LONG, "{}", told());
+            std::thread::yield_now();
+        }
+    }
+
     fn up(&self, more: &[&str]) -> Wall {
         let arguments = [&["up", "examples/ai-platform", "--stand-in", "--set", "block_links=eth0"], more].concat();
         let spawn = || self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
@@ -111,6 +138,14 @@ impl Ground {
 
 /// A wall that is killed with the test, and what it said first.
 struct Wall(Child, String);
+
+/// What a killed wall left goes with the test.
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // A test that failed has said so already, and one that took it away itself left nothing.
+        drop(self.machine.run(|| self.command(&["kernel", "detach"]).output()));
+    }
+}
 
 impl Drop for Wall {
     fn drop(&mut self) {
@@ -152,13 +187,15 @@ fn blocks_are_dropped_at_the_link_until_they_are_lifted() {
     assert!(said.contains("never_block"), "{said}");
     ground.comes("192.0.2.2");
     ground.says(&["unblock", "192.0.2.2"]);
-    // Each drop is told with the block's number.
+    // Each drop is told with the block's number, and the ports.
     let told = || std::fs::read_to_string(ground.folder.path().join("state/flow.log")).unwrap_or_default();
     let begun = Instant::now();
     while !told().contains("by XDP") {
         assert!(begun.elapsed() < LONG, "{}", told());
         std::thread::yield_now();
     }
+    let line = told().lines().find(|line| line.contains("by XDP")).unwrap().to_owned();
+    assert!(serde_json::from_str::<Value>(&line).unwrap()["source_port"].as_u64().unwrap() > 0, "{line}");
     // Killed, XDP is gone and nftables still drops; the next one takes both over.
     drop(wall);
     ground.stays_out(STRANGER);
@@ -173,6 +210,11 @@ fn blocks_are_dropped_at_the_link_until_they_are_lifted() {
 #[test]
 fn a_plain_process_reaches_its_listener_alone_also_when_the_wall_is_gone() {
     let Some(ground) = ground() else { return };
+    let before: Vec<String> = std::fs::read_dir(unified())
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     let wall = ground.up(&[]);
     let workload = "application/bff-service";
     let run = |script: &str| {
@@ -196,22 +238,53 @@ fn a_plain_process_reaches_its_listener_alone_also_when_the_wall_is_gone() {
     assert!(Command::new("mkfifo").args(["-m", "644"]).arg(&fifo).status().unwrap().success());
     std::fs::set_permissions(ground.folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = ground.command(&["run", "--as", workload]);
-    command.args(["--", "bash", "-c", &format!("echo there; read -r go <{}; {}", fifo.display(), tries(&other))]);
+    let again = format!("read -r go <{}; {}", fifo.display(), tries(&other));
+    command.args(["--", "bash", "-c", &format!("echo there; {again}; {again}")]);
     let mut child = ground.machine.run(|| command.stdout(Stdio::piped()).spawn()).unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert_eq!(lines.next().as_deref(), Some("there"));
     drop(wall);
     std::fs::write(&fifo, "go\n").unwrap();
     assert_eq!(lines.next().as_deref(), Some("no"));
+    // The next wall takes the group over: what is started in it still reaches the new listener alone.
+    let wall = ground.up(&[]);
+    let status = ground.status();
+    assert!(status["groups"][0].as_str().unwrap().contains(workload), "{status:#}");
+    std::fs::write(&fifo, "go\n").unwrap();
+    assert_eq!(lines.next().as_deref(), Some("no"));
     child.wait().unwrap();
+    // Let go, until the next is started; and that one is held though the listener is the same.
+    let said = ground.says(&["kernel", "detach"]);
+    assert!(said.contains("connect where they like"), "{said}");
+    assert!(ground.status()["groups"][0].as_str().unwrap().contains("where they like"));
+    let said = run(&format!("{}; {}", tries(own), tries(&other)));
+    assert_eq!(String::from_utf8_lossy(&said.stdout).lines().collect::<Vec<_>>(), ["yes", "no"]);
+    // An empty group of a wall that was killed goes with the next.
+    drop(wall);
+    let left = || {
+        let groups = std::fs::read_dir(unified()).unwrap().flatten();
+        let names = groups.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.ends_with("-application.bff-service") && !before.contains(name)).count()
+    };
+    assert_eq!(left(), 1);
+    let wall = ground.up(&[]);
+    assert_eq!(left(), 0);
+    drop(wall);
+}
+
+/// Where control groups of version 2 are.
+fn unified() -> String {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts.lines().find(|line| line.contains(" cgroup2 ")).unwrap().split(' ').nth(1).unwrap().to_owned()
 }
 
 #[test]
 fn without_xdp_nftables_drops_alone_and_it_is_said() {
     let Some(ground) = ground() else { return };
-    let wall = ground.up(&["--set", "xdp=off"]);
+    let wall = ground.up(&["--set", "xdp=off", "--set", "source_packets=50", "--set", "never_block=192.0.2.2"]);
     assert!(wall.1.contains("without XDP, nftables drops alone: switched off"), "{}", wall.1);
     ground.comes(STRANGER);
+    ground.one_source_sends_no_more_than_it_may(50);
     ground.says(&["block", "198.51.100.0/24"]);
     ground.stays_out(STRANGER);
     // What a wall left in force can be taken away without one.
@@ -220,4 +293,19 @@ fn without_xdp_nftables_drops_alone_and_it_is_said() {
     assert!(ground.says(&["kernel", "status"]).contains("1 blocked"));
     ground.says(&["kernel", "detach"]);
     ground.comes(STRANGER);
+}
+
+#[test]
+fn where_another_program_holds_the_link_nftables_drops_alone() {
+    let Some(ground) = ground() else { return };
+    let (mut other, _) = ringwall_kernel::xdp::Xdp::load(ringwall_kernel::xdp::Sizes::of(16)).unwrap();
+    ground.machine.run(|| other.attach("eth0").map_err(io::Error::other)).unwrap();
+    let wall = ground.up(&[]);
+    assert!(wall.1.contains("without XDP, nftables drops alone: ") && !wall.1.contains("XDP at eth0"), "{}", wall.1);
+    ground.comes(STRANGER);
+    ground.says(&["block", STRANGER, "--for", "1h"]);
+    ground.stays_out(STRANGER);
+    ground.says(&["unblock", STRANGER]);
+    ground.comes(STRANGER);
+    drop(wall);
 }

@@ -266,6 +266,8 @@ pub fn packet(packet: &ringwall_model::Packet) -> String {
         "destination": packet.destination.to_string(),
         "protocol": packet.protocol,
         "port": packet.ports.map(|(_, to)| to),
+        // Of a connection that was not made it is not known.
+        "source_port": packet.ports.map(|(from, _)| from).filter(|from| *from != 0),
         "direction": packet.part,
         "refused_by": refused.then_some(&rule),
         "would_be_refused_by": (!refused).then_some(&rule),

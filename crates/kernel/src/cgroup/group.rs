@@ -28,6 +28,20 @@ impl Group {
         Ok(Self { directory: File::open(&path)?, path })
     }
 
+    /// The groups whose names begin so.
+    ///
+    /// # Errors
+    /// When no such tree is mounted, or it cannot be read.
+    pub fn begun_with(begin: &str) -> io::Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(root()?)?.flatten() {
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(begin)) && entry.path().is_dir() {
+                found.push(Self { directory: File::open(entry.path())?, path: entry.path() });
+            }
+        }
+        Ok(found)
+    }
+
     /// Whether there is a group of that name.
     pub fn is_there(name: &str) -> bool {
         root().is_ok_and(|root| root.join(name).is_dir())

@@ -6,6 +6,7 @@
 //! Each link has one address on it and nobody to ask: hardware addresses are said for good at both ends, so an answer
 //! to an address request is never believed. INVARIANT: a workload's link is down until [`Node::open`].
 
+use super::keep::Keeper;
 use super::{IsolationError, Namespace, set_sysctl};
 use crate::link::{End, LOOPBACK, Links};
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ pub struct Home {
     index: u32,
 }
 
-/// A node; its namespaces end with it, unless something still runs in one, which then has no link.
+/// A node; its namespaces end with it, unless they are kept. What still runs in one that ended has no link.
 #[derive(Debug)]
 pub struct Node {
     /// Routes between workloads; the packet filter is here.
@@ -41,9 +42,70 @@ pub struct Node {
     pub outside: Namespace,
     homes: BTreeMap<IpAddr, Home>,
     next: u32,
+    keeper: Option<Keeper>,
 }
 
+/// Labels of what is kept; a home's is `home ADDRESS INDEX`.
+const ROUTER: &str = "router";
+const OUTER: &str = "outside";
+
 impl Node {
+    /// A node that outlives this process until [`Node::end`]: the one that is kept, as it is, or a new one.
+    ///
+    /// # Errors
+    /// With the step that failed.
+    pub fn kept(keeper: Keeper) -> Result<Self, IsolationError> {
+        let asked = |error: io::Error| IsolationError::step("ask for the kept node", error);
+        let mut node = match Self::adopt(&keeper).map_err(asked)? {
+            Some(node) => node,
+            None => {
+                let node = Self::create()?;
+                keeper.keep(ROUTER, &node.router).map_err(asked)?;
+                keeper.keep(OUTER, &node.outside).map_err(asked)?;
+                node
+            }
+        };
+        node.keeper = Some(keeper);
+        Ok(node)
+    }
+
+    /// What is kept; `None` when not all of a node is. A home without its link is left out.
+    fn adopt(keeper: &Keeper) -> io::Result<Option<Self>> {
+        let mut kept: BTreeMap<String, Namespace> = keeper.all()?.into_iter().collect();
+        let (Some(router), Some(outside)) = (kept.remove(ROUTER), kept.remove(OUTER)) else {
+            kept.keys().try_for_each(|label| keeper.forget(label))?;
+            return Ok(None);
+        };
+        let links = router.run(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?;
+        let links: Vec<&str> = links.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
+        let mut homes = BTreeMap::new();
+        let mut next = FIRST + 1;
+        for (label, namespace) in kept {
+            let Some((address, index)) = home_of(&label) else { continue };
+            let interface = name(index);
+            next = next.max(index + 1);
+            if links.contains(&interface.as_str()) {
+                homes.insert(address, Home { namespace, interface, index });
+            } else {
+                keeper.forget(&label)?;
+            }
+        }
+        Ok(Some(Self { router, outside, homes, next, keeper: None }))
+    }
+
+    /// The process that keeps it.
+    pub fn keeper(&self) -> Option<u32> {
+        self.keeper.as_ref().map(|keeper| keeper.process)
+    }
+
+    /// Keeps it no more: its namespaces end with this process.
+    pub fn end(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            // One that is gone keeps nothing.
+            keeper.end().unwrap_or_default();
+        }
+    }
+
     /// Makes the router and the outside.
     ///
     /// # Errors
@@ -85,7 +147,7 @@ impl Node {
             links.add_route(near.index, None, Some(gateway))
         };
         router.run(wire).map_err(made("wire the router"))?;
-        Ok(Self { router, outside, homes: BTreeMap::new(), next: FIRST + 1 })
+        Ok(Self { router, outside, homes: BTreeMap::new(), next: FIRST + 1, keeper: None })
     }
 
     /// Gives an address outside the node to the outside.
@@ -108,13 +170,15 @@ impl Node {
         let namespace = Namespace::create().map_err(failed)?;
         let index = self.next;
         self.next += 1;
-        let (near, far) = ends(index, &format!("rw{}", index - FIRST));
+        let (near, far) = ends(index, &name(index));
         let made = self.router.run(|| {
             let mut links = Links::open()?;
             links.add_pair(&near, &far, &namespace)?;
             links.add_neighbour(index, address, far.hardware)
         });
         let wired = made.and_then(|()| namespace.run(|| furnish(address, &near, &far)));
+        let kept = |keeper: &Keeper| keeper.keep(&label(address, index), &namespace);
+        let wired = wired.and_then(|()| self.keeper.as_ref().map_or(Ok(()), kept));
         if let Err(error) = wired {
             // Without its namespace the link goes as well.
             self.router.run(|| Links::open()?.remove(index)).unwrap_or_default();
@@ -147,7 +211,8 @@ impl Node {
     /// What the kernel said.
     pub fn remove(&mut self, address: IpAddr) -> io::Result<()> {
         let Some(home) = self.homes.remove(&address) else { return Ok(()) };
-        self.router.run(|| Links::open()?.remove(home.index))
+        self.router.run(|| Links::open()?.remove(home.index))?;
+        self.keeper.as_ref().map_or(Ok(()), |keeper| keeper.forget(&label(address, home.index)))
     }
 
     /// The home of a workload.
@@ -179,6 +244,20 @@ fn furnish(address: IpAddr, near: &End, far: &End) -> io::Result<()> {
 
 fn absent(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn label(address: IpAddr, index: u32) -> String {
+    format!("home {address} {index}")
+}
+
+fn home_of(label: &str) -> Option<(IpAddr, u32)> {
+    let (address, index) = label.strip_prefix("home ")?.split_once(' ')?;
+    Some((address.parse().ok()?, index.parse().ok().filter(|index| *index > FIRST)?))
+}
+
+/// Name of the router's end of link number `index`.
+fn name(index: u32) -> String {
+    format!("rw{}", index - FIRST)
 }
 
 /// The router's end and the other end of link number `index`.

@@ -52,8 +52,8 @@ pub struct Event {
     pub source: IpAddr,
     /// To where.
     pub destination: IpAddr,
-    /// Destination port; `None` when the frame does not show it.
-    pub port: Option<u16>,
+    /// Source and destination port; `None` when the frame does not show them.
+    pub ports: Option<(u16, u16)>,
     /// IP protocol number; 0 when it lies behind more extension headers than are read.
     pub protocol: u8,
     /// Index of the link it came in by.
@@ -76,7 +76,8 @@ impl Event {
             destination: address(piece(bytes, 32)?),
             link: u32::from_ne_bytes(piece(bytes, 48)?),
             bytes: u32::from_ne_bytes(piece(bytes, 52)?),
-            port: Some(u16::from_ne_bytes(piece(bytes, 56)?)).filter(|port| *port != 0),
+            ports: Some((u16::from_ne_bytes(piece(bytes, 60)?), u16::from_ne_bytes(piece(bytes, 56)?)))
+                .filter(|ports| *ports != (0, 0)),
             protocol: *bytes.get(58)?,
             verdict,
         })

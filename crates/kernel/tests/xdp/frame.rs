@@ -6,6 +6,8 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 pub const SYN: u8 = 0x02;
 pub const ACK: u8 = 0x10;
+/// Source port of all.
+pub const FROM: u16 = 40_000;
 
 /// Ethernet, then tags of 802.1Q, then what follows.
 pub fn ethernet(tags: &[u16], kind: u16, rest: &[u8]) -> Vec<u8> {
@@ -66,14 +68,14 @@ pub fn extension(next: u8, third: u8, fourth: u8) -> Vec<u8> {
 }
 
 pub fn tcp(port: u16, flags: u8) -> Vec<u8> {
-    let mut head = vec![0x9c, 0x40];
+    let mut head = FROM.to_be_bytes().to_vec();
     head.extend(port.to_be_bytes());
     head.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     head
 }
 
 pub fn udp(port: u16) -> Vec<u8> {
-    let mut head = vec![0x9c, 0x40];
+    let mut head = FROM.to_be_bytes().to_vec();
     head.extend(port.to_be_bytes());
     head.extend([0, 12, 0, 0, b'r', b'i', b'n', b'g']);
     head

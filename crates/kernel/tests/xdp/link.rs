@@ -36,7 +36,8 @@ fn what_is_blocked_does_not_pass_a_link() {
         client.send_to(b"during", to).unwrap();
         wait(&xdp, before + 1);
         let event = events.find(|event| event.protocol == super::UDP).unwrap();
-        assert_eq!((event.source, event.destination, event.port), (one, other, Some(to.port())));
+        let ports = Some((client.local_addr().unwrap().port(), to.port()));
+        assert_eq!((event.source, event.destination, event.ports), (one, other, ports));
         assert_eq!((event.verdict, event.rule), (Verdict::Blocked, Some(RuleId(7))));
 
         // Another program never takes the place of the first.

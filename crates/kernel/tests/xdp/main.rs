@@ -249,7 +249,7 @@ fn events_name_the_rule_and_are_limited_themselves() {
         rule: Some(RuleId(42)),
         source: ip("198.51.100.7"),
         destination: ip(TO4),
-        port: Some(53),
+        ports: Some((frame::FROM, 53)),
         protocol: UDP,
         link: event.link,
         bytes: length,
@@ -265,7 +265,7 @@ fn events_name_the_rule_and_are_limited_themselves() {
         xdp.judge(&from("2001:db8::9", TCP, &frame::tcp(443, SYN))).unwrap();
     }
     let event = events.next().unwrap();
-    assert_eq!((event.verdict, event.rule, event.port), (Verdict::Syns, None, Some(443)));
+    assert_eq!((event.verdict, event.rule, event.ports), (Verdict::Syns, None, Some((frame::FROM, 443))));
     assert_eq!((event.source, event.destination), (ip("2001:db8::9"), ip(TO6)));
     assert_eq!(events.next(), None);
     assert_eq!(xdp.counters().unwrap().untold(), 0);

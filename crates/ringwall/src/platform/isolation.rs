@@ -14,13 +14,17 @@ use arc_swap::ArcSwap;
 use filter::{Established, Filter};
 use names::Resolvers;
 use ringwall_kernel::intercept;
+use ringwall_kernel::namespace::keep::Keeper;
 use ringwall_kernel::namespace::node::Node;
 use ringwall_kernel::namespace::{IsolationError, Namespace, Standing};
 use ringwall_kernel::socket::{self, Opener, Passage};
 use ringwall_manifest::World;
+use ringwall_model::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -35,10 +39,30 @@ pub struct Isolation {
     resolvers: Resolvers,
     /// The packet filter.
     pub filter: Arc<Filter>,
+    /// Homes that an earlier wall left; so it is a node that is not ours to end when this one does not come up.
+    adopted: usize,
+}
+
+/// A wall that has not come up yet: its node ends when it does not, unless an earlier wall left it.
+pub struct Tried(pub Option<Arc<Isolation>>);
+
+impl Tried {
+    /// From now on its own end is the node's.
+    pub fn came_up(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Tried {
+    fn drop(&mut self) {
+        if let Some(isolation) = self.0.as_ref().filter(|isolation| isolation.adopted == 0) {
+            isolation.end();
+        }
+    }
 }
 
 impl Isolation {
-    /// Makes a node without workloads.
+    /// Makes a node without workloads, or takes over the one that an earlier wall of that state folder left.
     ///
     /// # Errors
     /// With the step that failed.
@@ -46,17 +70,22 @@ impl Isolation {
         standing: Standing,
         current: Arc<ArcSwap<Current>>,
         established: Established,
-        outside: Option<SocketAddr>,
+        (outside, least): (Option<SocketAddr>, Millis),
+        folder: Option<&Path>,
     ) -> Result<Self, IsolationError> {
-        let node = Node::create()?;
+        let node = match folder {
+            Some(folder) => Node::kept(keeper(folder).map_err(|error| IsolationError::step("keep the node", error))?)?,
+            None => Node::create()?,
+        };
+        let adopted = node.homes().count();
         let no_thread = |error| IsolationError::step("start a thread", error);
         let opener = Opener::start().map_err(no_thread)?;
         let filter = Filter::open(&node.router, established)
             .map_err(|error| IsolationError::step("open the packet filter", error))?;
         let filter = Arc::new(filter);
-        let sources = names::Sources { current, filter: filter.clone(), outside };
+        let sources = names::Sources { current, filter: filter.clone(), outside, least: least.0.div_ceil(1000).max(1) };
         let resolvers = Resolvers::start(sources).map_err(no_thread)?;
-        Ok(Self { standing, node: Mutex::new(node), homes: RwLock::default(), opener, resolvers, filter })
+        Ok(Self { standing, node: Mutex::new(node), homes: RwLock::default(), opener, resolvers, filter, adopted })
     }
 
     /// The node.
@@ -72,8 +101,14 @@ impl Isolation {
         let mut node = self.node();
         for workload in &world.inventory.workloads {
             let address = workload.address;
-            if node.home(address).is_some() {
+            if self.namespace(address).is_some() {
                 continue;
+            }
+            let failed = |error| IsolationError::step(format!("make the home of {address} anew"), error);
+            // Of a home that an earlier wall left somebody in it may have taken the doors meanwhile: it loses its link.
+            if node.home(address).is_some_and(|home| !doors_are_free(&home.namespace, address)) {
+                eprintln!("ringwall: the home of {} is made anew: a program in it has its doors", workload.full_name());
+                node.remove(address).map_err(failed)?;
             }
             let namespace = node.add(address)?.namespace;
             let furnished = self.furnish(&namespace, address, workload.in_mesh);
@@ -114,6 +149,18 @@ impl Isolation {
         wanted.into_iter().try_for_each(|address| node.open(address))
     }
 
+    /// What becomes of the node when this process is killed, for people.
+    pub fn kept(&self) -> String {
+        let Some(process) = self.node().keeper() else { return String::new() };
+        let adopted = if self.adopted > 0 { ", taken over from an earlier wall" } else { "" };
+        format!("node         kept by process {process} when this one is killed{adopted}\n")
+    }
+
+    /// The end of the wall is the end of the node.
+    pub fn end(&self) {
+        self.node().end();
+    }
+
     /// A workload's namespace.
     pub fn namespace(&self, address: IpAddr) -> Option<Namespace> {
         self.homes.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned()
@@ -145,4 +192,20 @@ impl Isolation {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<IpAddr, Namespace>> {
         self.homes.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The process that keeps the node of a state folder, started when there is none.
+fn keeper(folder: &Path) -> io::Result<Keeper> {
+    match Keeper::find(folder)? {
+        Some(keeper) => Ok(keeper),
+        None => Keeper::start(folder, Command::new(std::env::current_exe()?).arg("keep")),
+    }
+}
+
+/// Whether nobody listens at the doors of a home.
+fn doors_are_free(home: &Namespace, address: IpAddr) -> bool {
+    let any = socket::any(address);
+    let doors = [intercept::INBOUND, intercept::OUTBOUND, intercept::NAMES];
+    let free = || doors.iter().try_for_each(|door| socket::listen(SocketAddr::new(any, *door), 1).map(drop));
+    home.run(free).is_ok()
 }

@@ -32,21 +32,19 @@ struct Kept {
     group: Group,
     hooks: Hooks,
     to: SocketAddr,
+    /// Whether its processes are let go, until the next is started.
+    open: bool,
 }
 
 /// How long a thread that hears events waits before it sees whether it has ended.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Plain {
-    /// None yet. The state folder tells the groups of one wall from those of another.
+    /// None yet. The state folder tells the groups of one wall from those of another. Empty ones that a wall left which
+    /// was killed go.
     pub fn new(folder: &Path, tell: Tell) -> Self {
-        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let number = folder
-            .as_os_str()
-            .as_encoded_bytes()
-            .iter()
-            .fold(FNV.0, |number, byte| (number ^ u64::from(*byte)).wrapping_mul(FNV.1));
-        Self { prefix: format!("ringwall-{number:016x}-"), tell, ended: Arc::default(), groups: Mutex::default() }
+        sweep(folder);
+        Self { prefix: prefix(folder), tell, ended: Arc::default(), groups: Mutex::default() }
     }
 
     /// The group of a workload, whose processes connect to `to` alone.
@@ -55,9 +53,12 @@ impl Plain {
     /// A sentence; no program is to be started then.
     fn group(&self, workload: &str, address: IpAddr, to: SocketAddr) -> Result<PathBuf, String> {
         let mut groups = lock(&self.groups);
-        if let Some(kept) = groups.get(workload).filter(|kept| kept.to == to) {
+        if let Some(kept) = groups.get(workload).filter(|kept| kept.to == to && !kept.open) {
             return Ok(kept.group.path().to_owned());
         }
+        // ORDER: before there is the next of that name, which this would remove. One with processes stays, and gets new
+        // hooks.
+        drop(groups.remove(workload));
         let refused = |error: String| format!("without isolation a program of a workload needs root: {error}");
         let group = Group::create(&self.name(workload)).map_err(|error| refused(error.to_string()))?;
         let (mut hooks, attempts) = Hooks::attach(&group).map_err(|error| refused(error.to_string()))?;
@@ -65,7 +66,7 @@ impl Plain {
         hooks.set(listener, Action::Pass, RuleId(0)).map_err(|error| refused(error.to_string()))?;
         self.hear(address, attempts).map_err(|error| refused(error.to_string()))?;
         let path = group.path().to_owned();
-        groups.insert(workload.to_owned(), Kept { group, hooks, to });
+        groups.insert(workload.to_owned(), Kept { group, hooks, to, open: false });
         Ok(path)
     }
 
@@ -86,8 +87,11 @@ impl Plain {
 
     /// One line a group, for people.
     pub fn status(&self) -> String {
-        let line = |(workload, kept): (&String, &Kept)| {
-            format!("group        {workload}: its processes connect to {} and nowhere else\n", kept.to)
+        let line = |(workload, kept): (&String, &Kept)| match kept.open {
+            true => {
+                format!("group        {workload}: its processes connect where they like, until the next is started\n")
+            }
+            false => format!("group        {workload}: its processes connect to {} and nowhere else\n", kept.to),
         };
         lock(&self.groups).iter().map(line).collect()
     }
@@ -100,6 +104,7 @@ impl Plain {
         let mut groups = lock(&self.groups);
         for kept in groups.values_mut() {
             kept.hooks.otherwise(Action::Pass, RuleId(0)).map_err(|error| error.to_string())?;
+            kept.open = true;
         }
         Ok(groups.len())
     }
@@ -133,6 +138,24 @@ impl Platform {
             }
         }
     }
+}
+
+/// Removes the empty groups of a state folder's walls, of which none may run; how many there were.
+pub fn sweep(folder: &Path) -> usize {
+    // Where no control groups are, there are none of ours.
+    let groups = Group::begun_with(&prefix(folder)).unwrap_or_default();
+    let paths: Vec<PathBuf> = groups.iter().map(|group| group.path().to_owned()).collect();
+    // One with processes stays.
+    drop(groups);
+    paths.iter().filter(|path| !path.exists()).count()
+}
+
+/// What the names of a state folder's groups begin with.
+fn prefix(folder: &Path) -> String {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let bytes = folder.as_os_str().as_encoded_bytes().iter();
+    let number = bytes.fold(FNV.0, |number, byte| (number ^ u64::from(*byte)).wrapping_mul(FNV.1));
+    format!("ringwall-{number:016x}-")
 }
 
 /// FNV-1a: its start and its factor. The same in every build, so that a later one finds the groups.

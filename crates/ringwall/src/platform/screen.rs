@@ -282,8 +282,7 @@ fn told(event: &xdp::Event) -> Event {
         source: event.source,
         destination: event.destination,
         protocol: event.protocol,
-        // It reads no source port.
-        ports: event.port.map(|port| (0, port)),
+        ports: event.ports,
         input: Some(event.link),
     }
 }

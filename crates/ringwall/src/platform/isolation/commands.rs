@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use ringwall_kernel::namespace::Standing;
 use ringwall_shield::{BlockId, Subject, Until};
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What is said where the kernel enforces nothing.
@@ -32,7 +33,7 @@ impl Platform {
 
     /// What the packet filter enforces, of the node and at the machine's links.
     pub(crate) fn kernel_status(&self) -> Result<Value, String> {
-        let node = self.isolation.as_ref().map(|isolation| isolation.filter.status());
+        let node = self.isolation.as_ref().map(|isolation| isolation.filter.status() + &isolation.kept());
         let links = self.screen().map(Screen::status);
         let groups = self.plain.status();
         if node.is_none() && links.is_none() && groups.is_empty() {
@@ -43,8 +44,12 @@ impl Platform {
         Ok(json!({ "text": text, "node": node, "links": links, "groups": groups.lines().collect::<Vec<_>>() }))
     }
 
-    /// Blocks an address or a network wherever the kernel enforces something of ours.
+    /// Blocks an address or a network wherever the kernel enforces something of ours. What it refuses is asked for again.
     pub(crate) fn block_packet(&self, network: &IpNet, lasts: Option<Duration>, id: BlockId) -> Result<(), String> {
+        self.try_block(network, lasts, id).inspect_err(|_| self.owed.store(true, Ordering::Relaxed))
+    }
+
+    fn try_block(&self, network: &IpNet, lasts: Option<Duration>, id: BlockId) -> Result<(), String> {
         if let Some(screen) = self.screen() {
             screen.block(network, lasts, id)?;
         }
@@ -79,15 +84,16 @@ impl Platform {
         Ok(())
     }
 
-    /// Every few seconds: what somebody changed in the packet filter is put back, and addresses of names that are no
-    /// longer good go.
+    /// Every few seconds: what somebody changed in the packet filter is put back, and the kernel is asked again for blocks
+    /// that it refused.
     pub(crate) fn mend_packets(&self) {
         let due = ringwall_control::facts::now().seconds().is_multiple_of(MEND_SECONDS);
         if let Some(isolation) = self.isolation.as_ref().filter(|_| due) {
             isolation.filter.mend();
-            if let Err(error) = isolation.filter.expire(ringwall_control::facts::now()) {
-                eprintln!("ringwall: addresses of names that are no longer good could not be taken out: {error}");
-            }
+        }
+        if due && self.owed.load(Ordering::Relaxed) && self.block_packets().is_ok() {
+            self.owed.store(false, Ordering::Relaxed);
+            eprintln!("ringwall: the kernel has taken the blocks that it had refused");
         }
         if let Some(mended) = self.screen().filter(|_| due).map(Screen::mend) {
             match mended {

@@ -125,6 +125,11 @@ impl Filter {
         self.put(&current.world, share)
     }
 
+    /// When the next address of a name is no longer good.
+    pub fn first_end(&self) -> Option<Timestamp> {
+        self.names.load().first_end()
+    }
+
     /// Forgets the addresses of names that are no longer good.
     ///
     /// # Errors

@@ -27,14 +27,15 @@ use tokio::time::timeout;
 const CONNECTIONS: usize = 8;
 /// Questions of one home that wait for an answer from outside; more wait.
 const QUESTIONS: usize = 32;
-/// An answer is good for so many seconds at least: twice what programs are told, so that nobody uses it when it has gone.
-const LEAST_GOOD: u64 = 2 * dns::KEEP as u64;
-/// And at most.
+/// An answer is good for so many seconds at most.
 const MOST_GOOD: u64 = 3600;
 /// Addresses of one answer that are taken; more are not told.
 const ADDRESSES: usize = 8;
 /// How long a question may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take until it is seen that there is an address whose end is to be waited for: the least that an
+/// answer can be good for.
+const LOOK: Duration = Duration::from_secs(1);
 /// The end of the mesh's own names.
 const OWN: &str = "cluster.local";
 
@@ -52,6 +53,15 @@ pub struct Sources {
     pub filter: Arc<Filter>,
     /// Who is asked for them; `None`: nobody.
     pub outside: Option<SocketAddr>,
+    /// An answer is good for so many seconds at least.
+    pub least: u64,
+}
+
+impl Sources {
+    /// How long programs may keep an answer, in seconds: half as long as it is good, so that nobody uses one that has gone.
+    fn told(&self) -> u32 {
+        u32::try_from(self.least / 2).unwrap_or(dns::KEEP)
+    }
 }
 
 /// The resolvers, all on one thread, which ends with this.
@@ -85,7 +95,12 @@ impl Resolvers {
 
 async fn run(mut inbox: UnboundedReceiver<Order>, sources: Arc<Sources>) {
     let mut running = BTreeMap::new();
-    while let Some(order) = inbox.recv().await {
+    loop {
+        let order = tokio::select! {
+            order = inbox.recv() => order,
+            () = ended(&sources) => continue,
+        };
+        let Some(order) = order else { return };
         match order {
             Order::Serve(home, datagrams, streams) => {
                 let sockets = (UdpSocket::from_std(datagrams), TcpListener::from_std(streams));
@@ -97,6 +112,15 @@ async fn run(mut inbox: UnboundedReceiver<Order>, sources: Arc<Sources>) {
             }
             Order::End(home) => drop(running.remove(&home)),
         }
+    }
+}
+
+/// Takes an address of a name out when it is no longer good. What is learnt meanwhile is good for longer than a moment.
+async fn ended(sources: &Sources) {
+    let wait = sources.filter.first_end().map_or(LOOK, |end| end.since(now()).duration().min(LOOK));
+    tokio::time::sleep(wait).await;
+    if let Err(error) = sources.filter.expire(now()) {
+        eprintln!("ringwall: addresses of names that are no longer good could not be taken out: {error}");
     }
 }
 
@@ -168,7 +192,7 @@ async fn answer(sources: &Sources, home: IpAddr, bytes: &[u8]) -> Option<Vec<u8>
         Some(server) => asked_outside(sources, server, &question).await,
         None => said,
     };
-    Some(dns::render(&question, &said))
+    Some(dns::render(&question, &said, sources.told()))
 }
 
 /// Whether a workload without doors asks for a host of a ServiceEntry, which it reaches where it really is or not at all.
@@ -186,7 +210,7 @@ async fn asked_outside(sources: &Sources, server: SocketAddr, question: &Questio
         Ok(Err(NoAnswer::Foreign | NoAnswer::Failed)) | Err(_) => return Said::Refused,
     };
     let now = now();
-    let good = |seconds: u32| now.plus(Millis(u64::from(seconds).clamp(LEAST_GOOD, MOST_GOOD) * 1000));
+    let good = |seconds: u32| now.plus(Millis(u64::from(seconds).clamp(sources.least, MOST_GOOD) * 1000));
     let learnt: Vec<_> = found.iter().take(ADDRESSES).map(|(address, seconds)| (*address, good(*seconds))).collect();
     if let Err(error) = sources.filter.learn(&question.name, &learnt, now) {
         eprintln!("ringwall: addresses of `{}` are not in force: {error}", question.name);

@@ -1,0 +1,122 @@
+//! The wall is killed: what was forbidden stays forbidden, what went on goes on, and the next wall takes the node over.
+
+use crate::wall::{Wall, until};
+use crate::{ringwall, text};
+use std::path::Path;
+
+/// Two pods outside the mesh, of which one may reach one port of the other.
+const SET: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: { name: shop }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: web, namespace: shop, labels: { app: web } }
+spec: { containers: [{ name: c }] }
+status: { podIP: 10.244.9.1 }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: db, namespace: shop, labels: { app: db } }
+spec: { containers: [{ name: c }] }
+status: { podIP: 10.244.9.2 }
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: db, namespace: shop }
+spec:
+  podSelector: { matchLabels: { app: db } }
+  ingress: [{ from: [{ podSelector: { matchLabels: { app: web } } }], ports: [{ port: 5432 }] }]
+"#;
+
+fn namespace(wall: &Wall) -> String {
+    text(&wall.run("shop/db", &["readlink", "/proc/self/ns/net"]))
+}
+
+fn detach(folder: &Path) -> String {
+    text(&ringwall(&["kernel", "detach", "--state-dir", &folder.join("state").display().to_string()]).output().unwrap())
+}
+
+/// Takes away what a test that failed left.
+struct Left<'a>(&'a Path);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        detach(self.0);
+    }
+}
+
+#[test]
+fn a_killed_wall_leaves_its_rules_and_the_next_takes_the_node_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let _left = Left(folder.path());
+    let (set, state) = (folder.path().join("set"), folder.path().join("state"));
+    std::fs::create_dir(&set).unwrap();
+    std::fs::write(set.join("shop.yaml"), SET).unwrap();
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&state).unwrap();
+    // As a machine that was switched off leaves it.
+    drop(std::os::unix::net::UnixListener::bind(state.join("node.sock")).unwrap());
+    let up = || Wall::of(folder.path(), &[set.to_str().unwrap()]);
+    let Some(wall) = up() else { return };
+    let home = namespace(&wall);
+    let _server = wall.echo("shop/db", &["5432", "81"]);
+    let mut web = wall.shell("shop/web");
+    web.connect("10.244.9.2:5432");
+    assert!(web.echoes(5));
+    assert!(wall.shell("shop/db").reaches("127.0.0.1:81") && !web.reaches("10.244.9.2:81"));
+    let other =
+        ringwall(&["up", set.to_str().unwrap(), "--isolate", "--crs", "none", "--state-dir", &wall.state]).output();
+    let said = text(&other.unwrap());
+    assert!(said.contains("another wall of this state folder"), "{said}");
+
+    wall.kill();
+    assert!(web.echoes(5), "a flow between homes goes on while there is no wall");
+    assert!(!web.reaches("10.244.9.2:81"), "and what was forbidden still is");
+    assert!(web.reaches("10.244.9.2:5432"));
+    let status = ringwall(&["kernel", "status", "--state-dir", state.to_str().unwrap()]).output().unwrap();
+    assert!(text(&status).contains("keeps its node"), "{}", text(&status));
+
+    let wall = up().unwrap();
+    assert!(web.echoes(5), "the same flow under the next wall");
+    assert_eq!(namespace(&wall), home);
+    assert!(!web.reaches("10.244.9.2:81") && web.reaches("10.244.9.2:5432"));
+    let status = wall.says(&["kernel", "status"]);
+    assert!(status.contains("as asked for") && status.contains("taken over from an earlier wall"), "{status}");
+    // A home that is new to the next wall, and one that it has no more.
+    let moved = SET.replace("name: db, namespace", "name: store, namespace").replace("9.2", "9.3");
+    std::fs::write(set.join("shop.yaml"), moved).unwrap();
+    wall.kill();
+    let wall = up().unwrap();
+    assert!(!web.echoes(1), "its peer has no home any more");
+    let _server = wall.echo("shop/store", &["5432", "81"]);
+    assert!(web.reaches("10.244.9.3:5432") && !web.reaches("10.244.9.3:81"));
+
+    // Ended as it should, nothing is left; what still runs in a home has no link.
+    drop(wall);
+    assert!(!state.join("node.sock").exists());
+    until("the end of a home's link", || web.says("grep -c eth0 /proc/net/dev") == "0");
+    let said = detach(folder.path());
+    assert!(said.contains("no running ringwall"), "{said}");
+}
+
+#[test]
+fn a_program_that_takes_the_doors_while_there_is_no_wall_loses_its_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let _left = Left(folder.path());
+    let set = folder.path().join("shop.yaml");
+    std::fs::write(&set, SET).unwrap();
+    let up = || Wall::of(folder.path(), &[set.to_str().unwrap()]);
+    let Some(wall) = up() else { return };
+    let home = namespace(&wall);
+    let mut squatter = wall.shell("shop/db");
+    assert_eq!(squatter.says("echo up"), "up");
+    wall.kill();
+    let squat = "perl -MSocket -e '$|=1; socket(S,PF_INET,SOCK_STREAM,0); bind(S,sockaddr_in(15053,INADDR_ANY)) or die; listen(S,9); print \"there\\n\"; <STDIN>'";
+    assert_eq!(squatter.says(squat), "there");
+    let wall = up().unwrap();
+    assert_ne!(namespace(&wall), home);
+    wall.kill();
+    let said = detach(folder.path());
+    assert!(said.contains("the node that a wall had left is gone"), "{said}");
+}
