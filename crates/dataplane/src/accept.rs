@@ -130,6 +130,7 @@ async fn serve(
     };
     story.meet(&opened.peer);
     let conversation = Conversation {
+        forwarded: opened.peer.address.ip().to_string().into(),
         shared: shared.clone(),
         thread: thread.clone(),
         listener: listener.clone(),

@@ -34,7 +34,7 @@ pub(crate) const SILENCE: u16 = 0;
 pub(crate) async fn run(
     conversation: &Rc<Conversation>,
     reading: &Reading,
-    mut call: Call,
+    mut call: Box<Call>,
     mut body: Body,
 ) -> Response {
     let shared = &conversation.shared;
@@ -42,7 +42,7 @@ pub(crate) async fn run(
     let record = Record::begin(conversation, &call);
     body.count_in(record.received());
     let said = match call.version {
-        Version::Http2 => Said::Call(Box::new(call.clone())),
+        Version::Http2 => Said::Call(call.clone()),
         Version::Http10 | Version::Http11 => Said::Head(call.id, call.raw.head.clone()),
     };
     if let BodyLength::Known(length) = call.body
@@ -59,16 +59,16 @@ pub(crate) async fn run(
         }
         Outcome::Admitted(admitted) => {
             let hold = Rc::new(Hold::new(conversation, said, admitted.expires));
-            admit(conversation, call, body, *admitted, hold, record).await
+            admit(conversation, call, body, admitted, hold, record).await
         }
     }
 }
 
 async fn admit(
     conversation: &Rc<Conversation>,
-    mut call: Call,
+    mut call: Box<Call>,
     mut body: Body,
-    admitted: Admitted,
+    admitted: Box<Admitted>,
     hold: Rc<Hold>,
     mut record: Record,
 ) -> Response {
@@ -87,7 +87,7 @@ async fn admit(
     let body = streams.request(body);
     let forwarded = tokio::select! {
         biased;
-        forwarded = forward::forward(&admitted, conversation, &mut call, body, &mut record) => Ok(forwarded),
+        forwarded = forward::forward(&admitted, conversation, &call, body, &mut record) => Ok(forwarded),
         ended = hold.until_ended() => Err(ended),
     };
     let mut response = match forwarded {

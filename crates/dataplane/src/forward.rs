@@ -21,12 +21,13 @@ use bytes::Bytes;
 use replay::Replay;
 use ringwall_head::fields;
 use ringwall_model::{Call, CallId, Fields, Millis, Role, UpstreamChange};
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Why there is no response.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub(crate) struct Failure {
 pub(crate) async fn forward(
     admitted: &Admitted,
     conversation: &Rc<Conversation>,
-    call: &mut Call,
+    call: &Call,
     body: Body,
     record: &mut Record,
 ) -> Result<Response, Failure> {
@@ -63,25 +64,20 @@ pub(crate) async fn forward(
     let upgrade = fields::upgrade(&call.fields).filter(|name| name.eq_ignore_ascii_case(b"websocket"));
     let upgrade = upgrade.map(<[u8]>::to_vec);
     if call.method.as_ref() == b"CONNECT" {
-        return tunnel(upstream, conversation, draw).await;
+        return Box::pin(tunnel(upstream, conversation, draw)).await;
     }
     let outgoing = outgoing_fields(call, conversation);
     let forwarding = Forwarding { conversation, upstream, draw, call, fields: outgoing, upgrade, cluster };
-    let tries = forwarding.tries(Replay::new(body, conversation.shared.limits.replay), record);
-    let answered = match deadline {
-        None => tries.await,
-        Some(deadline) => match timeout_at(deadline, tries).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                conversation.shared.changed(&upstream.cluster, UpstreamChange::TimedOut);
-                Err(Failure::timeout())
-            }
-        },
-    };
-    let mut response = answered?;
+    let mut patience = Patience::until(deadline);
+    let mut tries = pin!(forwarding.tries(Replay::new(body, conversation.shared.limits.replay), record));
+    let answered = poll_fn(|context| patience.poll(tries.as_mut(), context)).await;
+    let mut response = answered.unwrap_or_else(|| {
+        conversation.shared.changed(&upstream.cluster, UpstreamChange::TimedOut);
+        Err(Failure::timeout())
+    })?;
     let length = response.body.length();
     if !response.body.is_over() {
-        let bounded = Bounded { body: response.body, deadline, late: None, _slot: slot };
+        let bounded = Bounded { body: response.body, patience: Patience::until(deadline), _slot: slot };
         response.body = Body::stream(bounded, length);
     }
     Ok(response)
@@ -102,12 +98,11 @@ fn low_bits(id: CallId) -> u64 {
 }
 
 /// Fields for the next hop.
-fn outgoing_fields(call: &mut Call, conversation: &Conversation) -> Fields {
-    let mut outgoing = call.fields.clone();
-    fields::strip_hop_by_hop(&mut outgoing);
+fn outgoing_fields(call: &Call, conversation: &Conversation) -> Fields {
+    let mut outgoing = fields::passing(&call.fields);
     outgoing.set("x-request-id", Bytes::copy_from_slice(call.id.uuid().as_bytes()));
     if matches!(conversation.listener.role, Role::Edge | Role::Gateway | Role::Egress) {
-        fields::append_forwarded_for(&mut outgoing, call.peer.address.ip());
+        fields::append_forwarded_for(&mut outgoing, conversation.forwarded.clone());
         outgoing.set("x-forwarded-proto", call.scheme.as_str());
     }
     outgoing
@@ -249,9 +244,7 @@ impl Failure {
 /// A response body that must end by the route's timeout, and that counts its request as open until it does.
 struct Bounded {
     body: Body,
-    deadline: Option<Instant>,
-    /// Made when the body has to be waited for.
-    late: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
     _slot: crate::pool::Slot,
 }
 
@@ -260,8 +253,35 @@ impl Source for Bounded {
         if let Poll::Ready(next) = self.body.poll_next(context) {
             return Poll::Ready(next);
         }
+        self.patience.poll_over(context).map(|()| Some(Err(BodyError::TimedOut)))
+    }
+}
+
+/// How long something is waited for. The timer is made when there is something to wait for, which most often there is
+/// not.
+struct Patience {
+    deadline: Option<Instant>,
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    /// Until then; without a time, for ever.
+    const fn until(deadline: Option<Instant>) -> Self {
+        Self { deadline, late: None }
+    }
+
+    /// Ready when it is over.
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let late = self.late.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        late.as_mut().poll(context).map(|()| Some(Err(BodyError::TimedOut)))
+        late.as_mut().poll(context)
+    }
+
+    /// What is waited for, or `None` when it is over before.
+    fn poll<F: Future>(&mut self, awaited: Pin<&mut F>, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        match awaited.poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.poll_over(context).map(|()| None),
+        }
     }
 }

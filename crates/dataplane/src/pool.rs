@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::time::Instant;
@@ -57,7 +58,7 @@ pub(crate) struct Idle {
     /// Its address.
     pub address: Option<SocketAddr>,
     /// Who answered on it.
-    pub verified: Option<Verified>,
+    pub verified: Option<Rc<Verified>>,
     /// Counts it among the open ones.
     pub slot: Slot,
     since: Instant,
@@ -68,7 +69,7 @@ impl Idle {
     pub(crate) fn new(
         connection: Connection,
         address: Option<SocketAddr>,
-        verified: Option<Verified>,
+        verified: Option<Rc<Verified>>,
         slot: Slot,
     ) -> Self {
         Self { connection, address, verified, slot, since: Instant::now() }
@@ -83,7 +84,7 @@ pub(crate) struct Multiplexed {
     /// Its address.
     pub address: Option<SocketAddr>,
     /// Who answered on it.
-    pub verified: Option<Verified>,
+    pub verified: Option<Rc<Verified>>,
 }
 
 /// More idle connections than this to one endpoint are closed.
@@ -97,7 +98,7 @@ impl Pool {
         while let Some(mut one) = idle.pop_back() {
             let old = one.since.elapsed() > limits.idle.duration();
             let worn = limits.per_connection > 0 && one.connection.used >= limits.per_connection;
-            if !old && !worn && is_welcome(one.verified.as_ref(), shared) && !one.connection.is_stale() {
+            if !old && !worn && is_welcome(one.verified.as_deref(), shared) && !one.connection.is_stale() {
                 return Some(one);
             }
         }
@@ -118,7 +119,7 @@ impl Pool {
     pub(crate) fn shared(&self, key: &Key, shared: &Shared) -> Option<Multiplexed> {
         let mut all = self.multiplexed.borrow_mut();
         let one = all.get(key)?;
-        if one.sender.is_closed() || !is_welcome(one.verified.as_ref(), shared) {
+        if one.sender.is_closed() || !is_welcome(one.verified.as_deref(), shared) {
             all.remove(key);
             return None;
         }

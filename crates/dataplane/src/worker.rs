@@ -8,12 +8,15 @@ use crate::engine::{ListenerId, Shared};
 use crate::pool::Pool;
 use crate::registry::Cut;
 use crate::standing::{Entry, Standing};
+use bytes::Bytes;
 use ringwall_head::{Settings, call::Context};
 use ringwall_model::{ClientOrigin, Listener, Peer, Scheme};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
@@ -84,6 +87,8 @@ pub(crate) struct Conversation {
     pub workload: Arc<str>,
     /// What tells that the connection is cut.
     pub cut: Arc<Cut>,
+    /// The peer's address as text, for `x-forwarded-for`.
+    pub forwarded: Bytes,
 }
 
 impl Conversation {
@@ -117,6 +122,21 @@ impl Conversation {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Lets everything else that is ready on this thread go first, once. Asked before a write: calls then come to it one behind
+/// the other, and find the code of each stage near and the receivers awake.
+pub(crate) async fn turn() {
+    let mut asked = false;
+    poll_fn(|context| {
+        if asked {
+            return Poll::Ready(());
+        }
+        asked = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// How often idle connections are looked at.

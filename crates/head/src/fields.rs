@@ -1,21 +1,24 @@
 //! Fields that are for one connection only, and what goes on to the next hop (RFC 9110 section 7.6.1).
 
 use crate::{fault, octets};
+use bytes::Bytes;
 use ringwall_model::{Fault, Fields};
-use std::net::IpAddr;
 
-/// Fields that never go on to the next hop.
-pub const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Whether a field of that name never goes on to the next hop.
+pub fn is_hop_by_hop(name: &[u8]) -> bool {
+    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    // By length first: asked of each field of each message, and seldom true.
+    match name.len() {
+        2 => is("te"),
+        7 => is("trailer") || is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding"),
+        18 => is("proxy-authenticate"),
+        19 => is("proxy-authorization"),
+        _ => false,
+    }
+}
 
 /// Fields that frame or route a message, or that later hops rely on: to nominate one of them in `Connection` is an
 /// attempt to make this hop and the next one see two messages.
@@ -39,7 +42,7 @@ pub fn nominated(fields: &Fields) -> impl Iterator<Item = &[u8]> {
 /// What belongs to this connection (`Upgrade`, `TE`, `Keep-Alive`) stays until [`strip_hop_by_hop`].
 pub(crate) fn drop_nominated(fields: &mut Fields, faults: &mut Vec<Fault>) {
     let is_in = |names: &[&str], name: &[u8]| names.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
-    let passing = |name: &&[u8]| !is_in(HOP_BY_HOP, name) && !name.eq_ignore_ascii_case(b"close");
+    let passing = |name: &&[u8]| !is_hop_by_hop(name) && !name.eq_ignore_ascii_case(b"close");
     let names: Vec<Box<[u8]>> = nominated(fields).filter(passing).map(Into::into).collect();
     for name in names {
         if is_in(NEVER_NOMINATED, &name) || name.starts_with(b":") {
@@ -50,13 +53,26 @@ pub(crate) fn drop_nominated(fields: &mut Fields, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Takes out everything that is for this connection only: nominated fields, and those of [`HOP_BY_HOP`].
+/// The fields that go on to the next hop, with room for what this one adds.
+pub fn passing(fields: &Fields) -> Fields {
+    const ROOM: usize = 4;
+    let mut passing = Fields(Vec::with_capacity(fields.0.len() + ROOM));
+    passing.0.extend(fields.iter().cloned());
+    strip_hop_by_hop(&mut passing);
+    passing
+}
+
+/// Takes out everything that is for this connection only: nominated fields, and those of [`is_hop_by_hop`].
 /// `TE: trailers` stays as such, because gRPC needs it on every hop.
 pub fn strip_hop_by_hop(fields: &mut Fields) {
+    // What nominates is hop by hop itself.
+    if !fields.iter().any(|field| is_hop_by_hop(&field.name)) {
+        return;
+    }
     let wants_trailers =
         fields.all("te").flat_map(|value| octets::elements(value)).any(|te| te.eq_ignore_ascii_case(b"trailers"));
     drop_nominated(fields, &mut Vec::new());
-    fields.0.retain(|field| !HOP_BY_HOP.iter().any(|name| field.is(name)));
+    fields.0.retain(|field| !is_hop_by_hop(&field.name));
     if wants_trailers {
         fields.push("te", "trailers");
     }
@@ -87,20 +103,23 @@ pub fn closes(fields: &Fields, version: ringwall_model::Version) -> bool {
     }
 }
 
-/// Adds an address at the right of `X-Forwarded-For`, as one line, whatever number of lines came.
-pub fn append_forwarded_for(fields: &mut Fields, address: IpAddr) {
-    let mut list: Vec<u8> = Vec::with_capacity(64);
+/// Adds an address, as text, at the right of `X-Forwarded-For`, as one line, whatever number of lines came.
+pub fn append_forwarded_for(fields: &mut Fields, address: Bytes) {
+    let mut list: Vec<u8> = Vec::new();
     for value in fields.all("x-forwarded-for") {
         list.extend_from_slice(value);
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(address.to_string().as_bytes());
+    if list.is_empty() {
+        return fields.push("x-forwarded-for", address);
+    }
+    list.extend_from_slice(&address);
     fields.set("x-forwarded-for", list);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{append_forwarded_for, closes, drop_nominated, strip_hop_by_hop, upgrade};
+    use super::{append_forwarded_for, closes, drop_nominated, is_hop_by_hop, strip_hop_by_hop, upgrade};
     use ringwall_model::{Fields, Version};
 
     fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
@@ -143,9 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn each_field_of_one_connection_is_known_in_any_case() {
+        let known = ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"];
+        for name in known.iter().chain(&["trailer", "transfer-encoding", "upgrade"]) {
+            assert!(is_hop_by_hop(name.as_bytes()) && is_hop_by_hop(name.to_uppercase().as_bytes()), "{name}");
+            assert!(!is_hop_by_hop(format!("{name}s").as_bytes()), "{name}");
+        }
+        assert!(!is_hop_by_hop(b"host") && !is_hop_by_hop(b"") && !is_hop_by_hop(b"content-length"));
+    }
+
+    #[test]
     fn forwarded_addresses_are_one_line() {
+        let mut first = fields(&[("a", "b")]);
+        append_forwarded_for(&mut first, "3.3.3.3".into());
+        assert_eq!(first, fields(&[("a", "b"), ("x-forwarded-for", "3.3.3.3")]));
         let mut sent = fields(&[("X-Forwarded-For", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2")]);
-        append_forwarded_for(&mut sent, "3.3.3.3".parse().unwrap());
+        append_forwarded_for(&mut sent, "3.3.3.3".into());
         assert_eq!(sent, fields(&[("x-forwarded-for", "1.1.1.1, 2.2.2.2, 3.3.3.3")]));
     }
 }

@@ -1,17 +1,20 @@
 //! One try at one endpoint: a connection from the pool or a new one, the request, the head of the response.
 
-use super::Forwarding;
+use super::{Forwarding, Patience};
 use crate::connect::{self, Unreachable};
-use crate::http1::client::{Broken, Connection, Outgoing};
+use crate::http1::client::{Broken, Connection, GiveBack, Outgoing};
 use crate::http2;
 use crate::message::{Body, Response};
 use crate::page::{Destination, Place, Speaks, UpstreamTls};
 use crate::pool::{Idle, Key, Multiplexed, Slot};
 use ringwall_model::{Millis, Scheme, UpstreamChange};
 use ringwall_pki::Verified;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 /// One try.
 pub(super) struct Attempt<'a> {
@@ -71,15 +74,20 @@ impl Attempt<'_> {
             Destination::Address(address) => Some(*address),
             Destination::Name(..) => None,
         };
-        match self.of.upstream.per_try.filter(|span| *span > Millis(0)) {
-            None => self.go(body, address).await,
-            Some(span) => timeout(span.duration(), self.go(body, address)).await.unwrap_or(Fate::Late { address }),
-        }
+        let per_try = self.of.upstream.per_try.filter(|span| *span > Millis(0));
+        let mut patience = Patience::until(per_try.map(|span| Instant::now() + span.duration()));
+        let mut going = pin!(self.go(body, address));
+        poll_fn(|context| patience.poll(going.as_mut(), context)).await.unwrap_or(Fate::Late { address })
     }
 
     async fn go(&self, body: Body, address: Option<SocketAddr>) -> Fate {
         let key = Key::of(self.to.clone());
-        let way = match self.way(&key).await {
+        // Boxed, here and below: what seldom happens would make every call's future larger.
+        let way = match self.at_hand(&key) {
+            Some(way) => Ok(way),
+            None => Box::pin(self.open(&key)).await,
+        };
+        let way = match way {
             Ok(way) => way,
             Err(Closed::Unreachable(why)) => return Fate::Unreachable { why, address },
             Err(Closed::Overflow) => return Fate::Overflow,
@@ -90,72 +98,72 @@ impl Attempt<'_> {
         };
         // The manifests' address when there is one: it is what people know the endpoint by.
         let address = address.or(real);
-        match self.send(way, key, body).await {
+        let sent = match way {
+            Way::Shared(shared) => Box::pin(self.share(shared, &key, body)).await,
+            Way::Own(idle, reused) => {
+                // A body that has bytes may have lost some to a connection that was closed while idle.
+                let may_repeat = reused == Reused::Yes && body.is_over();
+                let (connection, give_back) = self.lend(idle, &key);
+                match connection.send(&self.outgoing(), body, give_back).await {
+                    Err(Broken::BeforeAnswer) if may_repeat => Box::pin(self.fresh(&key)).await,
+                    sent => sent,
+                }
+            }
+        };
+        match sent {
             Ok(response) => Fate::Answered { response, address },
             Err(why) => Fate::Broken { why, address },
         }
     }
 
-    async fn send(&self, way: Way, key: Key, body: Body) -> Result<Response, Broken> {
-        let outgoing = Outgoing {
+    fn outgoing(&self) -> Outgoing<'_> {
+        Outgoing {
             call: self.of.call,
             target: &self.of.call.target,
             fields: &self.of.fields,
             upgrade: self.of.upgrade.as_deref(),
-        };
-        match way {
-            Way::Shared(mut shared) => {
-                let secure = if self.to.tls == UpstreamTls::Clear { Scheme::Http } else { Scheme::Https };
-                let sent = shared.sender.send(&outgoing, secure, body).await;
-                if matches!(sent, Err(Broken::BeforeAnswer)) && shared.sender.is_closed() {
-                    self.of.conversation.thread.pool.forget(&key);
-                }
-                sent
-            }
-            Way::Own(idle, reused) => {
-                let Idle { connection, address, verified, slot, .. } = idle;
-                let thread = self.of.conversation.thread.clone();
-                // A body that has bytes may have lost some to a connection that was closed while idle.
-                let may_repeat = reused == Reused::Yes && body.is_over();
-                let keep_as = key.clone();
-                let give_back = Box::new(move |connection: Connection| {
-                    if !*thread.draining.borrow() {
-                        thread.pool.keep(keep_as, Idle::new(connection, address, verified, slot));
-                    }
-                });
-                let sent = connection.send(&outgoing, body, give_back).await;
-                match sent {
-                    Err(Broken::BeforeAnswer) if may_repeat => self.fresh(&key, &outgoing).await,
-                    sent => sent,
-                }
-            }
         }
     }
 
-    /// The same request on a new connection, after one that was reused broke before it answered.
-    async fn fresh(&self, key: &Key, outgoing: &Outgoing<'_>) -> Result<Response, Broken> {
-        let Ok(Way::Own(idle, _)) = self.open(key).await else { return Err(Broken::BeforeAnswer) };
+    async fn share(&self, mut shared: Multiplexed, key: &Key, body: Body) -> Result<Response, Broken> {
+        let secure = if self.to.tls == UpstreamTls::Clear { Scheme::Http } else { Scheme::Https };
+        let sent = shared.sender.send(&self.outgoing(), secure, body).await;
+        if matches!(sent, Err(Broken::BeforeAnswer)) && shared.sender.is_closed() {
+            self.of.conversation.thread.pool.forget(key);
+        }
+        sent
+    }
+
+    /// A connection for one request, and what takes it back.
+    fn lend(&self, idle: Idle, key: &Key) -> (Connection, GiveBack) {
         let Idle { connection, address, verified, slot, .. } = idle;
         let (thread, key) = (self.of.conversation.thread.clone(), key.clone());
         let give_back = Box::new(move |connection: Connection| {
-            thread.pool.keep(key, Idle::new(connection, address, verified, slot));
+            if !*thread.draining.borrow() {
+                thread.pool.keep(key, Idle::new(connection, address, verified, slot));
+            }
         });
-        connection.send(outgoing, Body::empty(), give_back).await
+        (connection, give_back)
     }
 
-    async fn way(&self, key: &Key) -> Result<Way, Closed> {
+    /// The same request on a new connection, after one that was reused broke before it answered.
+    async fn fresh(&self, key: &Key) -> Result<Response, Broken> {
+        let Ok(Way::Own(idle, _)) = self.open(key).await else { return Err(Broken::BeforeAnswer) };
+        let (connection, give_back) = self.lend(idle, key);
+        connection.send(&self.outgoing(), Body::empty(), give_back).await
+    }
+
+    /// A connection that is open already.
+    fn at_hand(&self, key: &Key) -> Option<Way> {
         let pool = &self.of.conversation.thread.pool;
         let shared = &self.of.conversation.shared;
         if self.to.speaks == Speaks::Http2
             && self.of.upgrade.is_none()
             && let Some(multiplexed) = pool.shared(key, shared)
         {
-            return Ok(Way::Shared(multiplexed));
+            return Some(Way::Shared(multiplexed));
         }
-        if let Some(idle) = pool.take(key, &self.of.upstream.limits, shared) {
-            return Ok(Way::Own(idle, Reused::Yes));
-        }
-        self.open(key).await
+        pool.take(key, &self.of.upstream.limits, shared).map(|idle| Way::Own(idle, Reused::Yes))
     }
 
     async fn open(&self, key: &Key) -> Result<Way, Closed> {
@@ -166,11 +174,12 @@ impl Attempt<'_> {
         };
         let opened = connect::open(shared, self.of.upstream, self.to).await;
         let opened = opened.map_err(Closed::Unreachable)?;
+        let verified = opened.verified.map(Rc::new);
         match opened.speaks {
             Speaks::Http1 => {
-                Ok(Way::Own(Idle::new(Connection::new(opened.io), opened.address, opened.verified, slot), Reused::No))
+                Ok(Way::Own(Idle::new(Connection::new(opened.io), opened.address, verified, slot), Reused::No))
             }
-            Speaks::Http2 => self.multiplex(key, opened.io, opened.address, opened.verified, slot).await,
+            Speaks::Http2 => self.multiplex(key, opened.io, opened.address, verified, slot).await,
         }
     }
 
@@ -179,7 +188,7 @@ impl Attempt<'_> {
         key: &Key,
         io: Box<dyn crate::link::Io>,
         address: Option<SocketAddr>,
-        verified: Option<Verified>,
+        verified: Option<Rc<Verified>>,
         slot: Slot,
     ) -> Result<Way, Closed> {
         let sender = http2::client::handshake(io, slot).await;

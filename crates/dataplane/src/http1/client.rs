@@ -7,6 +7,7 @@ use super::Framing;
 use super::write::{self, Delivery, Stage, Unwritten};
 use crate::link::{Io, Wire};
 use crate::message::{Body, BodyError, Frame, Response, Source};
+use crate::worker::turn;
 use bytes::{BufMut, BytesMut};
 use ringwall_head::chunk::Decoder;
 use ringwall_head::framing::ResponseBody;
@@ -79,6 +80,7 @@ impl Connection {
         self.used = self.used.saturating_add(1);
         let delivery = request_head(&mut self.wire.output, outgoing, body.length());
         let shared: Shared = Rc::new(RefCell::new(Inner { connection: Some(self), framing: Framing::Done }));
+        turn().await;
         let mut upload = upload(&shared, body, delivery).await?;
         let head = loop {
             let head = read_head(&shared);

@@ -10,7 +10,7 @@ use crate::exchange::{self, Ends};
 use crate::link::{Io, Wire};
 use crate::message::{Body, BodyError, Frame, Response, Source};
 use crate::page::Reading;
-use crate::worker::Conversation;
+use crate::worker::{Conversation, turn};
 use bytes::{BufMut, Bytes, BytesMut};
 use ringwall_head::call::call as read_call;
 use ringwall_head::chunk::Decoder;
@@ -23,7 +23,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 /// Pipelined bytes beyond this wait in the socket.
 const READ_AHEAD: usize = 16 * 1024;
@@ -86,10 +86,11 @@ enum Method {
     Other,
 }
 
-/// What a connection waits with: one timer and one watch for its whole life, because to move a timer costs less than to
-/// make one.
+/// What a connection waits with: one timer and one watch for its whole life. The timer is moved only to an earlier time,
+/// and when it ends too early: most of what is waited for comes long before.
 struct Waiting<'a> {
     limits: &'a Limits,
+    until: Instant,
     timer: Pin<Box<Sleep>>,
     drained: Pin<Box<dyn Future<Output = ()> + 'a>>,
 }
@@ -106,12 +107,31 @@ enum First {
 impl<'a> Waiting<'a> {
     fn new(conversation: &'a Conversation) -> Self {
         let limits = &conversation.shared.limits;
-        Self { limits, timer: Box::pin(sleep(limits.idle)), drained: Box::pin(conversation.until_drain()) }
+        let (until, drained) = (Instant::now() + limits.idle, Box::pin(conversation.until_drain()));
+        Self { limits, until, timer: Box::pin(sleep_until(until)), drained }
+    }
+
+    /// Waits at most so long from now.
+    fn at_most(&mut self, patience: Duration) {
+        self.until = Instant::now() + patience;
+        if self.until < self.timer.deadline() {
+            self.timer.as_mut().reset(self.until);
+        }
+    }
+
+    fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if self.timer.deadline() >= self.until {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.until);
+        }
     }
 
     /// Waits for bytes between two requests.
     async fn idle(&mut self, session: &Shared) -> First {
-        self.timer.as_mut().reset(Instant::now() + self.limits.idle);
+        self.at_most(self.limits.idle);
         poll_fn(|context| {
             if let Poll::Ready(first) = self.poll_bytes(session, context) {
                 return Poll::Ready(first);
@@ -123,7 +143,7 @@ impl<'a> Waiting<'a> {
 
     /// Begins to wait for the rest of a head.
     fn begin_head(&mut self) {
-        self.timer.as_mut().reset(Instant::now() + self.limits.head);
+        self.at_most(self.limits.head);
     }
 
     /// Waits for more of it.
@@ -135,7 +155,7 @@ impl<'a> Waiting<'a> {
         if let Poll::Ready(read) = session.borrow_mut().wire.poll_fill(context) {
             return Poll::Ready(if matches!(read, Ok(1..)) { First::Bytes } else { First::End });
         }
-        self.timer.as_mut().poll(context).map(|()| First::Time)
+        self.poll_time(context).map(|()| First::Time)
     }
 }
 
@@ -184,7 +204,7 @@ async fn fill(session: &Shared) -> std::io::Result<usize> {
 /// Reads, asks, answers one request.
 async fn one(session: &Shared, conversation: &Rc<Conversation>, reading: &Reading, raw: Bytes) -> After {
     let context = conversation.context(&reading.settings);
-    let call = read_call(raw, context);
+    let call = Box::new(read_call(raw, context));
     let version = call.version;
     let method = match call.method.as_ref() {
         b"HEAD" => Method::Head,
@@ -364,6 +384,7 @@ async fn write_response(
         }
         write::fields(out, response.fields.iter(), length, delivery);
     }
+    turn().await;
     let mut stage = Stage::Content;
     let wrote = {
         let body = &mut response.body;

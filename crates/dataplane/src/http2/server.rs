@@ -54,7 +54,7 @@ async fn one(conversation: Rc<Conversation>, request: Request<Incoming>) -> Resu
     let call = call(pseudo, fields(&parts.headers), stream, conversation.context(&reading.settings));
     let length = call.body;
     let body = body(incoming, length);
-    let response = exchange::run(&conversation, &reading, call, body).await;
+    let response = exchange::run(&conversation, &reading, Box::new(call), body).await;
     // An error makes hyper reset the stream.
     if response.status == exchange::SILENCE { Err(BodyError::Closed) } else { Ok(outgoing(response)) }
 }
