@@ -10,7 +10,7 @@ use crate::judged;
 use crate::message::{Body, Response};
 use crate::page::{Admitted, Outcome, Reading, Refused};
 use crate::standing::{Held, Hold, Said};
-use crate::worker::Conversation;
+use crate::worker::{Conversation, turn};
 use bytes::Bytes;
 use ringwall_model::{BodyLength, Call, CallId, Fault, FieldEdit, Fields, Layer, Reason, Reply, Version};
 use std::rc::Rc;
@@ -50,6 +50,7 @@ pub(crate) async fn run(
     {
         return too_large(&call, record);
     }
+    turn().await;
     match shared.page.request(&conversation.listener, &mut call, &mut body).await {
         Outcome::Refused(refused) => {
             if let Some(delay) = refused.delay {
@@ -85,6 +86,7 @@ async fn admit(
     let page = &conversation.shared.page;
     let streams = judged::Streams::of(&**page, &mut call, &admitted, record.refusal());
     let body = streams.request(body);
+    turn().await;
     let forwarded = tokio::select! {
         biased;
         forwarded = forward::forward(&admitted, conversation, &call, body, &mut record) => Ok(forwarded),

@@ -124,8 +124,9 @@ impl Conversation {
     }
 }
 
-/// Lets everything else that is ready on this thread go first, once. Asked before a write: calls then come to it one behind
-/// the other, and find the code of each stage near and the receivers awake.
+/// Lets everything else that is ready on this thread go first, once. Asked before each stage of a call (head, page,
+/// forwarding, writes): calls then come to it one behind the other, and find its code near and the receivers awake. A call
+/// that is alone goes on at once.
 pub(crate) async fn turn() {
     let mut asked = false;
     poll_fn(|context| {

@@ -58,6 +58,7 @@ pub(crate) async fn serve(io: Box<dyn Io>, input: BytesMut, conversation: Rc<Con
             }
             Arrived::Nothing => return close(&session).await,
         };
+        turn().await;
         // Boxed, so that a connection that waits for its next request does not hold the space of one.
         match Box::pin(one(&session, &conversation, &reading, raw)).await {
             After::Next => {}
