@@ -2,6 +2,7 @@
 """What the packet filter costs: a dropped frame, a blocked address, calls beside a flood, intercepted connections.
 
 usage: cargo xtask bench packet [--rounds N] [--frames N] [--no-flood]
+       cargo xtask bench packet --interception   only that row; the other samples stay as they are
 
 The work is done by examples of the rooms `kernel` and `packet` in network namespaces that they make themselves; needs
 root, nft and ethtool. CPU time counts, the making of the frames included, and ways take turns in each round, so that
@@ -11,6 +12,7 @@ import json, os, platform, re, socket, statistics, subprocess, sys, tempfile, ti
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
+RESULTS = os.path.join(HERE, "results", "packet.json")
 BARE, OWN, XDP, LIMITED = "netdev drop, no list", "ringwall nftables", "ringwall XDP", "ringwall XDP, limits on"
 SINGLY = "ringwall nftables, blocked singly"
 BLOCKS = 300
@@ -21,6 +23,8 @@ DEADLINE = 240
 
 def main():
     words = sys.argv[1:]
+    if words == ["--interception"]:
+        return only_interception()
     result = json.loads(run("ringwall-kernel", "drop_cost", words))
     held = drops(result["drops"], result["listed"])
     held += lists(result["lists"])
@@ -41,7 +45,19 @@ def main():
     held += apply(result["others"].get("apply_cost", ""))
     result = {"command": "cargo xtask bench packet", "kernel": platform.release(), "versions": versions(),
               "load": os.getloadavg(), **result}
-    with open(os.path.join(HERE, "results", "packet.json"), "w") as file:
+    end(result, held)
+
+
+def only_interception():
+    with open(RESULTS) as file:
+        result = json.load(file)
+    result["interception"] = json.loads(run("ringwall-kernel", "intercept_cost", []))
+    result["interception_load"] = os.getloadavg()
+    end(result, interception(result["interception"]))
+
+
+def end(result, held):
+    with open(RESULTS, "w") as file:
         file.write(json.dumps(result, separators=(",", ":")) + "\n")
     print(f"\n{sum(held)} of {len(held)} targets met; load of the machine {os.getloadavg()[0]:.1f}")
     sys.exit(0 if all(held) else 1)

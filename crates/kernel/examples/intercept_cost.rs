@@ -1,5 +1,5 @@
 //! What the set-up of a connection costs when interception takes it to a door, beside the same door dialled explicitly:
-//! `intercept_cost [RUNS]`. Prints one JSON object; `cargo xtask bench packet` runs it.
+//! `intercept_cost [RUNS]`. Prints one JSON object; `cargo xtask bench packet` runs it, `… --interception` nothing else.
 //!
 //! A run is a connection, its acceptance, where it was going (`SO_ORIGINAL_DST`; nobody asks that of one that was
 //! dialled explicitly), a byte there and one back. One thread is both ends, so that its time is all there is; ways take
