@@ -169,14 +169,14 @@ pub enum Crs {
 /// Options of `crs fetch`.
 #[derive(Clone, Debug, Args)]
 pub struct FetchRules {
-    /// Version of the official release, such as 4.28.0.
-    #[arg(long, value_name = "VERSION", required_unless_present = "package", requires = "sha256")]
+    /// Version of the official release [default: 4.28.0]
+    #[arg(long, value_name = "VERSION")]
     pub version: Option<String>,
-    /// SHA-256 of its archive, 64 hexadecimal digits; nothing else is taken.
-    #[arg(long, value_name = "HASH")]
+    /// SHA-256 of its archive, 64 hexadecimal digits; nothing else is taken [default: the one known of the version]
+    #[arg(long, value_name = "HASH", requires = "version", conflicts_with = "package")]
     pub sha256: Option<String>,
     /// Where the archive lies [default: the project's release page]
-    #[arg(long, value_name = "URL", requires = "version")]
+    #[arg(long, value_name = "URL", conflicts_with = "package")]
     pub from: Option<String>,
     /// Debian's package instead, by this machine's own apt, unpacked into the cache.
     #[arg(long, conflicts_with = "version")]

@@ -4,6 +4,7 @@
 //! installation; a failure for want of a network: then rules of our own are in force, and the first screen says so.
 
 mod list;
+mod pinned;
 
 use crate::cli::{Crs, Everywhere, FetchRules, Format};
 use crate::config;
@@ -122,9 +123,7 @@ fn shows_places(common: &Everywhere, settings: &Settings, state: &Path) -> Exit 
         println!("{what:<9} {:<42} {}", found.origin.as_str(), found.folder.display());
     }
     println!("{:<9} a few rules of our own, which are not that set", if own_rules { "in force" } else { "last" });
-    println!(
-        "`ringwall crs fetch --package` unpacks Debian's package; `crs fetch --version V --sha256 H` has a release."
-    );
+    println!("`ringwall crs fetch --package` unpacks Debian's package; `crs fetch` has an official release.");
     Exit::HELD
 }
 
@@ -140,13 +139,18 @@ fn fetch(fetch: &FetchRules, state: &Path) -> Result<String, Exit> {
     if own.exists() && !fetch.replace {
         return Err(Exit::input(format!("`{}` is there already; `--replace` moves it to crs.old", own.display())));
     }
-    let version = fetch.version.as_deref().unwrap_or_default();
+    let version = fetch.version.as_deref().unwrap_or(pinned::DEFAULT);
     let is_version = version.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     if !is_version {
         return Err(Exit::usage(format!("`{version}` is no version such as 4.28.0")));
     }
-    let hash = fetch.sha256.as_deref().and_then(digest);
-    let hash = hash.ok_or_else(|| Exit::usage("--sha256 takes 64 hexadecimal digits"))?;
+    let hash = match (&fetch.sha256, pinned::sha256(version)) {
+        (Some(given), _) => digest(given).ok_or_else(|| Exit::usage("--sha256 takes 64 hexadecimal digits"))?,
+        (None, Some(known)) => digest(known).ok_or_else(|| Exit::usage(format!("no SHA-256 is known of {version}")))?,
+        (None, None) => {
+            return Err(Exit::usage(format!("no SHA-256 is known of {version}: give its archive's by --sha256")));
+        }
+    };
     let official = || {
         format!(
             "https://github.com/coreruleset/coreruleset/releases/download/v{version}/coreruleset-{version}-minimal.tar.gz"
