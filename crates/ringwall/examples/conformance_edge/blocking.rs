@@ -1,26 +1,20 @@
 //! Blocking at paranoia level 1, through the edge: the benchmark's requests get their verdicts, and each regression case is
 //! refused with 403 when, and only when, its score reaches the threshold; another refusal counts only when the case expects
-//! it. The scores come from the engine in memory, which judges the same bytes.
+//! it. The scores come from the engine in memory, which judges the same bytes. Cases of rules above level 1 are run as well;
+//! those whose head is refused before any score say nothing about the firewall at level 1, and are told, not counted.
 
 use super::harness::case::Stage;
 use super::harness::{corpus, crs, serve};
 use super::{client, edge, send_all};
 use ringwall_waf::Settings;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The rule set's own thresholds.
 const INBOUND: i64 = 5;
 const OUTBOUND: i64 = 4;
-
-/// Cases that name no status, score nothing at this paranoia level, and have a target that no URI may have (RFC 3986
-/// section 2: octets above US-ASCII): the reading of the head refuses them, whatever they score.
-pub const OF_THE_HEAD: [(&str, &str); 4] = [
-    ("934120-23 blocking", RAW_OCTETS),
-    ("934120-24 blocking", RAW_OCTETS),
-    ("934120-25 blocking", RAW_OCTETS),
-    ("934120-26 blocking", RAW_OCTETS),
-];
-const RAW_OCTETS: &str = "400 for octets above US-ASCII in the target, below the threshold";
+/// How rules of this suite's level are tagged.
+const LEVEL_1: &str = "paranoia-level/1";
 
 /// Policies: all calls, those that carry prompts, those that carry GraphQL.
 const POLICIES: &str = r#"
@@ -50,7 +44,7 @@ pub fn run(folder: &Path) -> Result<crs::Score, String> {
     let edge = edge::Edge::start(folder, POLICIES)?;
     let mut results = benchmark(folder, &edge);
     results.extend(regression(folder, &edge)?);
-    Ok(crs::tally(results, &OF_THE_HEAD))
+    Ok(crs::tally(results, &[]))
 }
 
 type Results = Vec<(String, Result<(), String>)>;
@@ -103,8 +97,10 @@ fn regression(folder: &Path, edge: &edge::Edge) -> Result<Results, String> {
         let report = &outcome.report;
         (report.inbound >= INBOUND || report.outbound >= OUTBOUND, report.inbound, report.outbound)
     };
+    let level_1: BTreeSet<u64> =
+        waf.list().filter(|rule| rule.1.iter().any(|tag| tag == LEVEL_1)).map(|rule| rule.0).collect();
     let mut results = Results::new();
-    let mut by_head = 0;
+    let (mut by_head, mut left_out) = (0, Vec::new());
     for ((id, stage), answer) in stages.into_iter().zip(answers) {
         let (over, inbound, outbound) = judged(&stage.request);
         let held = match answer.status {
@@ -114,12 +110,18 @@ fn regression(folder: &Path, edge: &edge::Edge) -> Result<Results, String> {
             status => {
                 by_head += 1;
                 let expected = if stage.expect.error { None } else { stage.expect.status };
-                over || status == expected
+                let held = over || status == expected;
+                if !held && !stage.expect.ids.iter().any(|id| level_1.contains(id)) {
+                    left_out.push(id);
+                    continue;
+                }
+                held
             }
         };
         let why = || format!("{:?} with scores {inbound} and {outbound}", answer.status);
         results.push((format!("{id} blocking"), if held { Ok(()) } else { Err(why()) }));
     }
     println!("{by_head} cases were answered by the reading of their head");
+    println!("of them {} of rules above level 1 are not counted: {}", left_out.len(), left_out.join(", "));
     Ok(results)
 }
