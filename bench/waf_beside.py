@@ -8,7 +8,7 @@ pause. Prints the percentiles of both and their ratio, and keeps the raw samples
     bench/waf_beside.py --ringwall target/release/ringwall --crs DIR [--requests 4000] [--large 1] [--raw FILE]
 """
 
-import argparse, json, multiprocessing, os, pathlib, signal, socket, subprocess, sys, tempfile, time
+import argparse, json, multiprocessing, os, pathlib, signal, socket, subprocess, tempfile, time
 
 POLICY = """
 apiVersion: ringwall.dev/v1
@@ -155,7 +155,9 @@ def main():
         one, other = percentile(alone, part), percentile(beside, part)
         print(f"p{part * 100:<4g} alone {one:8.3f} ms   beside {other:8.3f} ms   ratio {other / one:.2f}")
     if options.raw:
-        pathlib.Path(options.raw).write_text(json.dumps({"command": sys.argv, "alone": alone, "beside": beside}))
+        milliseconds = {"alone": [round(one, 3) for one in alone], "beside": [round(one, 3) for one in beside]}
+        kept = {"command": "bench/waf_beside.py", "large": count.value, "load": os.getloadavg()[0], "milliseconds": milliseconds}
+        pathlib.Path(options.raw).write_text(json.dumps(kept) + "\n")
 
 
 if __name__ == "__main__":
