@@ -3,7 +3,8 @@
 Needs nginx, wrk and openssl on the machine and Envoy where `cargo xtask parts` puts it (or named by ENVOY). Keys and
 configurations live in a temporary folder that goes with the stage.
 """
-import base64, glob, importlib.util, json, os, re, shutil, signal, socket, subprocess, tempfile, time
+import base64, glob, http.server, importlib.util, json, os, re, shutil, signal, socket, subprocess, tempfile
+import threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -50,6 +51,23 @@ def load(proxy, seconds, connections):
     wrong = sum(int(n) for n in re.findall(r"(?:connect|read|write|timeout) (\d+)", out.stdout))
     wrong += sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", out.stdout))
     return {"requests": int(found.group(1)), "errors": wrong}
+
+
+def collector():
+    """A collector that takes spans and forgets them: its `address:port`."""
+    class Take(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(202)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Take)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return "%s:%d" % server.server_address
 
 
 class Stage:
@@ -162,7 +180,9 @@ class Stage:
         self.write(f"{name}-state/.keep", "")
         os.chmod(self.path(f"{name}-state"), 0o700)
         mesh = self.path(name, "01-mesh.yaml")
-        text, changed = re.subn(r"\bsampling: [\d.]+", f"sampling: {traced}.0", open(mesh).read())
+        # Without a collector nothing is traced at all.
+        wanted = f"sampling: {traced}.0, zipkin: {{ address: '{collector()}' }}" if traced else "sampling: 0.0"
+        text, changed = re.subn(r"\btracing:\s+sampling: [\d.]+", f"tracing: {{ {wanted} }}", open(mesh).read())
         if changed != 1:
             raise SystemExit(f"{mesh} does not say once how many calls are traced")
         self.write(f"{name}/01-mesh.yaml", text)

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use ringwall_head::read::{Progress, Scan};
-use ringwall_head::{Context, Limits, Normalization, Settings, chunk, client, h2, path, proxy_protocol, response};
+use ringwall_head::{
+    Context, Limits, Normalization, Settings, chunk, client, h2, path, proxy_protocol, response, tracing,
+};
 use ringwall_model::{BodyLength, Call, CallId, ClientOrigin, Fields, Peer, Scheme, Timestamp};
 
 /// Takes any bytes.
@@ -29,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rule_archive", rule_archive),
     ("seclang", seclang),
     ("token", token),
+    ("trace_context", trace_context),
     ("transformation", transformation),
     ("waf_body", waf_body),
 ];
@@ -96,7 +99,9 @@ fn streams(bytes: &[u8]) {
         scheme: pseudo.next(),
         authority: pseudo.next(),
         path: pseudo.next(),
+        protocol: pseudo.next(),
     };
+    let opens_socket = pseudo.protocol.is_some() && pseudo.method == "CONNECT";
     let mut fields = Fields::default();
     for line in lines {
         let mut parts = line.splitn(2, |octet| *octet == b'=').map(Bytes::copy_from_slice);
@@ -105,7 +110,27 @@ fn streams(bytes: &[u8]) {
     let settings = Settings::default();
     let call = h2::call(pseudo, fields, h2::Stream::Open, context(&settings));
     assert!(call.raw.head.starts_with(&call.raw.line));
-    assert!(!call.faults.is_empty() || call.fields.first("connection").is_none());
+    let said = call.fields.all("connection").count();
+    assert!(!call.faults.is_empty() || said == 0 || (said == 1 && opens_socket && call.method == "GET"));
+}
+
+/// A line `name=value` for each field: what is told onward, the next hop reads as the same trace and the same decision.
+fn trace_context(bytes: &[u8]) {
+    let mut fields = Fields::default();
+    for line in bytes.split(|octet| *octet == b'\n') {
+        let mut parts = line.splitn(2, |octet| *octet == b'=').map(Bytes::copy_from_slice);
+        fields.push(parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    }
+    for sampling in [0, 1_000_000].map(tracing::Sampling) {
+        let span = sampling.span(CallId(u128::MAX - 1), &fields);
+        let mut onward = fields.clone();
+        tracing::propagate(span.as_ref(), &mut onward);
+        for other in [0, 1_000_000].map(tracing::Sampling) {
+            let next = other.span(CallId(7), &onward);
+            let below = span.as_ref().map(|span| (span.trace, Some(span.id)));
+            assert_eq!(next.map(|next| (next.trace, next.parent)), below);
+        }
+    }
 }
 
 /// What is decoded does not depend on the pieces, and no content is made up.

@@ -1,11 +1,11 @@
 //! A small HTTP client for documents that the wall itself needs.
 //!
-//! In: a URL and patience. Out: at most a megabyte of body from a 200 answer. Never: redirects (a key set that moves is
+//! In: a URL and patience. Out: at most a megabyte of body from a 200 answer; or what was to be sent, taken. Never: redirects (a key set that moves is
 //! a matter for the manifests; only a file that is pinned by its hash may lie elsewhere), cookies, or an unverified
 //! certificate.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use ringwall_model::Millis;
 use rustls_pki_types::ServerName;
@@ -92,6 +92,18 @@ impl Fetcher {
         if answer.status == 200 { Ok(answer.body) } else { Err(FetchError::Status(answer.status)) }
     }
 
+    /// Posts JSON; any status from 200 to 299 says that it was taken.
+    ///
+    /// # Errors
+    /// [`FetchError`]
+    pub async fn post(&self, address: &str, json: Bytes, patience: Millis) -> Result<(), FetchError> {
+        let answer = match tokio::time::timeout(patience.duration(), self.ask(address, Some(json), MOST)).await {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(FetchError::Late(patience)),
+        };
+        if (200..300).contains(&answer.status) { Ok(()) } else { Err(FetchError::Status(answer.status)) }
+    }
+
     /// Gets the file of this SHA-256, at most 16 MiB. It may be sent on to other hosts, since the hash decides what is
     /// taken; each of them must speak https, or be this machine.
     ///
@@ -125,6 +137,10 @@ impl Fetcher {
     }
 
     async fn fetch(&self, address: &str, most: usize) -> Result<Answer, FetchError> {
+        self.ask(address, None, most).await
+    }
+
+    async fn ask(&self, address: &str, json: Option<Bytes>, most: usize) -> Result<Answer, FetchError> {
         let bad = || FetchError::Address(address.into());
         let url: hyper::Uri = address.parse().map_err(|_| bad())?;
         let host = url.host().ok_or_else(bad)?.to_owned();
@@ -144,9 +160,9 @@ impl Fetcher {
             let connector = tokio_rustls::TlsConnector::from(self.tls.clone());
             let stream =
                 connector.connect(name, stream).await.map_err(|error| FetchError::Failed(error.to_string()))?;
-            exchange(stream, &url, most).await
+            exchange(stream, &url, json, most).await
         } else {
-            exchange(stream, &url, most).await
+            exchange(stream, &url, json, most).await
         }
     }
 }
@@ -167,6 +183,7 @@ fn hex(bytes: &[u8]) -> String {
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     url: &hyper::Uri,
+    json: Option<Bytes>,
     most: usize,
 ) -> Result<Answer, FetchError> {
     let failed = |error: hyper::Error| FetchError::Failed(error.to_string());
@@ -174,8 +191,14 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let driver = tokio::spawn(connection);
     let path = url.path_and_query().map_or("/", |whole| whole.as_str());
     let authority = url.authority().map(|it| it.as_str()).unwrap_or_default();
-    let request = hyper::Request::get(path).header("host", authority).header("accept", "application/json, */*");
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| FetchError::Failed(error.to_string()))?;
+    let request = match json {
+        None => hyper::Request::get(path).header("accept", "application/json, */*"),
+        Some(_) => hyper::Request::post(path).header("content-type", "application/json"),
+    };
+    let request = request
+        .header("host", authority)
+        .body(Full::new(json.unwrap_or_default()))
+        .map_err(|error| FetchError::Failed(error.to_string()))?;
     let answer = client.send_request(request).await.map_err(failed)?;
     let status = answer.status().as_u16();
     let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);

@@ -39,7 +39,10 @@ pub(crate) async fn run(
 ) -> Response {
     let shared = &conversation.shared;
     body.limit(reading.body_limit);
-    let record = Record::begin(conversation, &call);
+    let mut record = Record::begin(conversation, &call);
+    if let Some(sampling) = reading.tracing {
+        record.trace(sampling, &call);
+    }
     body.count_in(record.received());
     let said = match call.version {
         Version::Http2 => Said::Call(call.clone()),

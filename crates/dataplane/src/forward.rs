@@ -66,7 +66,8 @@ pub(crate) async fn forward(
     if call.method.as_ref() == b"CONNECT" {
         return Box::pin(tunnel(upstream, conversation, draw)).await;
     }
-    let outgoing = outgoing_fields(call, conversation);
+    let mut outgoing = outgoing_fields(call, conversation);
+    record.propagate(&mut outgoing);
     let forwarding = Forwarding { conversation, upstream, draw, call, fields: outgoing, upgrade, cluster };
     let mut patience = Patience::until(deadline);
     let mut tries = pin!(forwarding.tries(Replay::new(body, conversation.shared.limits.replay), record));

@@ -6,6 +6,7 @@
 use crate::message::{Body, Response};
 pub use crate::pool::Open;
 use bytes::Bytes;
+use ringwall_head::tracing::Sampling;
 use ringwall_model::event::Decided;
 use ringwall_model::{
     Call, CallId, FieldEdit, Fields, Inspected, Layer, Listener, Millis, Peer, Reason, Reply, SpiffeId, Timestamp,
@@ -224,6 +225,8 @@ pub struct Reading {
     pub settings: Arc<ringwall_head::Settings>,
     /// Largest request body the engine takes at all, in bytes.
     pub body_limit: u64,
+    /// How many calls are traced; `None`: none, and the next hop is told nothing of it.
+    pub tracing: Option<Sampling>,
 }
 
 /// What the page says of a request.

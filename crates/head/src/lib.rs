@@ -33,6 +33,7 @@ pub mod path;
 pub mod proxy_protocol;
 pub mod read;
 pub mod response;
+pub mod tracing;
 
 pub use call::{Connect, Context, Settings, Underscores, call};
 pub use client::{RealIp, Trust};

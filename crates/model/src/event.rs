@@ -113,8 +113,21 @@ pub struct Exchange {
     pub trace: crate::Trace,
     /// What the firewall found, if it found anything.
     pub inspected: Option<Box<Inspected>>,
+    /// Its place in a trace, when it is traced.
+    pub span: Option<Box<Span>>,
     /// The World that decided: it names the rules above, also when another one is in force by now.
     pub decided: Option<Decided>,
+}
+
+/// A call's place in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The trace.
+    pub trace: u128,
+    /// This call.
+    pub id: u64,
+    /// What it is a part of.
+    pub parent: Option<u64>,
 }
 
 /// A World, as the shell knows it that made it.

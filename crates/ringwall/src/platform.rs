@@ -7,6 +7,7 @@ pub mod admin;
 pub mod apps;
 mod aside;
 pub mod certificates;
+mod collector;
 pub mod commands;
 mod dial;
 mod doors;
@@ -95,6 +96,8 @@ pub struct Platform {
     owed: AtomicBool,
     /// Control groups of plain processes.
     plain: plain::Plain,
+    /// Sends spans for as long as the platform lives.
+    _collector: collector::Collector,
     /// Metrics and health; set once the platform is up.
     admin: OnceLock<admin::Admin>,
     live: Mutex<Live>,
@@ -147,6 +150,9 @@ impl Platform {
         };
         make_folder(&traces)?;
         let telemetry = Arc::new(open_telemetry(&options, &traces)?);
+        let resolve = dial::MeshResolve { current: current.clone(), binds: binds.clone() };
+        let collector = collector::Collector::start(telemetry.clone(), resolve);
+        let collector = collector.map_err(|error| NotUp(format!("spans: {error}\n")))?;
         let dial: Arc<dyn Dial> = match &isolation {
             Some(isolation) => Arc::new(NodeDial { isolation: isolation.clone(), current }),
             None => Arc::new(LoopbackDial { current, binds: binds.clone() }),
@@ -181,6 +187,7 @@ impl Platform {
             screen,
             owed: AtomicBool::new(false),
             plain,
+            _collector: collector,
             admin: OnceLock::new(),
             live: Mutex::new(Live {
                 served: BTreeMap::new(),

@@ -11,6 +11,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[path = "ringwall/collector.rs"]
+mod collector;
 #[path = "ringwall/tutorial.rs"]
 mod tutorial;
 
@@ -163,10 +165,15 @@ struct Wall {
 
 impl Wall {
     fn start() -> Self {
+        Self::of("examples/ai-platform")
+    }
+
+    /// Of the manifests of another folder.
+    fn of(manifests: &str) -> Self {
         let state = tempfile::tempdir().unwrap();
         let err = state.path().with_extension("err");
         let folder = state.path().join("state");
-        let options = ["up", "examples/ai-platform", "--stand-in", "--set", "access_log=file", "--state-dir"];
+        let options = ["up", manifests, "--stand-in", "--set", "access_log=file", "--state-dir"];
         let mut child = ringwall(&[&options[..], &[folder.to_str().unwrap()]].concat())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&err).unwrap())
@@ -201,22 +208,43 @@ impl Wall {
         format!("{address}:{port}")
     }
 
-    fn connect(&self) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    fn client(&self) -> rustls::ClientConfig {
         let mut roots = rustls::RootCertStore::empty();
         let pem = std::fs::read(self.folder().join("edge-root.pem")).unwrap();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             roots.add(certificate.unwrap()).unwrap();
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
+        rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_no_client_auth()
+    }
+
+    fn connect(&self) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
         let name = ServerName::try_from(HOST).unwrap();
         let socket = TcpStream::connect(self.edge()).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        rustls::StreamOwned::new(rustls::ClientConnection::new(Arc::new(config), name).unwrap(), socket)
+        rustls::StreamOwned::new(rustls::ClientConnection::new(Arc::new(self.client()), name).unwrap(), socket)
+    }
+
+    /// Opens a WebSocket with a token of these options.
+    fn socket(&self, options: &[&str]) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+        let token = self.told(&[&["token"], options].concat())["token"].as_str().unwrap().to_owned();
+        let mut stream = self.connect();
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let head = format!("GET /api/v1/socket HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n");
+        stream.write_all(format!("{head}{upgrade}{key}\r\n").as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        assert_eq!(status(&String::from_utf8_lossy(&answer)), "101");
+        stream
     }
 
     /// Sends one call and returns all of the answer.
@@ -289,23 +317,7 @@ fn a_running_wall_takes_commands_and_ends_clean() {
 #[test]
 fn a_block_of_a_user_ends_what_goes_on_of_that_user_alone() {
     let wall = Wall::start();
-    let open = |user: &str| {
-        let token = wall.told(&["token", "--sub", user])["token"].as_str().unwrap().to_owned();
-        let mut stream = wall.connect();
-        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        let head = format!("GET /api/v1/socket HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n");
-        stream.write_all(format!("{head}{upgrade}{key}\r\n").as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            answer.push(byte[0]);
-        }
-        assert_eq!(status(&String::from_utf8_lossy(&answer)), "101");
-        stream
-    };
-    let (mut alice, mut bob) = (open("alice"), open("bob"));
+    let (mut alice, mut bob) = (wall.socket(&["--sub", "alice"]), wall.socket(&["--sub", "bob"]));
     let blocked = wall.told(&["block", "user:alice", "--for", "1h", "--reason", "test"]);
     // The hops behind the edge end with it, or are judged themselves.
     assert!(blocked["cut"].as_u64().unwrap() >= 1, "{blocked}");

@@ -2,7 +2,7 @@
 //!
 //! In: [`ringwall_model::Event`], with the names of the World that decided. Out: the text of `/metrics`, log lines, a ring of
 //! recent decisions for `explain`, spans. Never: a wait: a log that cannot keep up loses lines and counts them.
-//! Follows: the Prometheus text format 0.0.4, Envoy's access-log operators, Zipkin's JSON v2.
+//! Follows: the Prometheus text format 0.0.4, Envoy's access-log operators, Zipkin's JSON v2, OTLP.
 //! Differs: one request is counted once (Istio counts it at both ends), so that ratios of sums are ratios of requests.
 //! Start reading at [`Telemetry::tell`].
 
@@ -20,4 +20,4 @@ pub mod writer;
 
 pub use log::Format;
 pub use metrics::{Certificate, Level, Readiness};
-pub use telemetry::{AccessLog, Counting, Logs, Names, Output, Telemetry, Which};
+pub use telemetry::{AccessLog, Counting, Logs, Names, Output, Posted, Telemetry, Which};

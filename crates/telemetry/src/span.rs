@@ -1,63 +1,227 @@
-//! Spans in Zipkin's JSON v2. They are built here; whoever has a socket posts them.
+//! Spans of traced calls: kept here, rendered in what a collector reads; whoever has a socket posts them.
+//!
+//! In: exchanges that have a [`ringwall_model::Span`]. Out: Zipkin's JSON v2, or OTLP 1.x in its JSON form with the names of
+//! OpenTelemetry's HTTP conventions. Bounded: what nobody fetches makes room for what is newer, and is counted. A target is
+//! cut off where Envoy cuts its own (`max_path_tag_length`).
 
 use crate::{log, redact};
-use ringwall_model::{CallId, Exchange, Fields};
+use ringwall_model::Exchange;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many calls of ten thousand are traced when the caller does not say (`sampling: 10.0` is 1000).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sampling(pub u16);
+/// Spans that may wait to be fetched.
+const MOST: usize = 4096;
+/// Bytes of a text of a call.
+const LONGEST: usize = 256;
 
-impl Sampling {
-    /// Whether a call is traced: as its caller decided (B3 or W3C), else by its own random name, so that every hop of one
-    /// call would decide alike.
-    pub fn takes(self, id: CallId, fields: &Fields) -> bool {
-        let text = |name: &str| fields.first(name).and_then(|value| std::str::from_utf8(value).ok());
-        match (text("x-b3-sampled"), text("traceparent").and_then(parent)) {
-            (Some("1" | "true" | "d"), _) => true,
-            (Some("0" | "false"), _) => false,
-            (_, Some((_, _, flags))) => flags & 1 == 1,
-            _ => id.0 % 10_000 < u128::from(self.0),
+/// One finished span.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Its place in the trace.
+    pub place: ringwall_model::Span,
+    side: Side,
+    authority: String,
+    /// Microseconds since 1970.
+    started: u64,
+    /// Microseconds.
+    duration: u64,
+    workload: Arc<str>,
+    peer: SocketAddr,
+    method: String,
+    target: String,
+    status: u16,
+    flags: &'static str,
+    cluster: Arc<str>,
+    call: ringwall_model::CallId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Server,
+    Client,
+}
+
+impl Finished {
+    fn of(exchange: &Exchange, place: &ringwall_model::Span) -> Self {
+        Self {
+            place: place.clone(),
+            side: if log::is_inbound(exchange.role) { Side::Server } else { Side::Client },
+            authority: short(&redact::text(&exchange.authority)),
+            started: exchange.started.0.saturating_mul(1000),
+            duration: exchange.duration.0.saturating_mul(1000).max(1),
+            workload: exchange.workload.clone(),
+            peer: exchange.peer,
+            method: short(&redact::text(&exchange.method)),
+            target: short(&redact::target(&exchange.target)),
+            status: exchange.status,
+            flags: exchange.flags,
+            cluster: exchange.cluster.clone(),
+            call: exchange.id,
         }
+    }
+
+    fn zipkin(&self) -> Value {
+        let mut peer = json!({ "port": self.peer.port() });
+        peer[if self.peer.is_ipv4() { "ipv4" } else { "ipv6" }] = self.peer.ip().to_string().into();
+        let mut span = json!({
+            "traceId": format!("{:032x}", self.place.trace),
+            "id": format!("{:016x}", self.place.id),
+            "kind": if self.side == Side::Server { "SERVER" } else { "CLIENT" },
+            "name": self.authority,
+            "timestamp": self.started,
+            "duration": self.duration,
+            "localEndpoint": { "serviceName": &*self.workload },
+            "remoteEndpoint": peer,
+            "tags": {
+                "http.method": self.method,
+                "http.url": self.target,
+                "http.status_code": self.status.to_string(),
+                "response_flags": self.flags,
+                "upstream_cluster": &*self.cluster,
+                "guid:x-request-id": self.call.to_string(),
+            },
+        });
+        if let Some(parent) = self.place.parent {
+            span["parentId"] = format!("{parent:016x}").into();
+        }
+        span
+    }
+
+    fn otlp(&self) -> Value {
+        let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
+        // Integers of 64 bits are strings in protobuf's JSON.
+        let number = |key: &str, value: u64| json!({ "key": key, "value": { "intValue": value.to_string() } });
+        let nanos = |micros: u64| micros.saturating_mul(1000).to_string();
+        let mut span = json!({
+            "traceId": format!("{:032x}", self.place.trace),
+            "spanId": format!("{:016x}", self.place.id),
+            "name": self.authority,
+            "kind": if self.side == Side::Server { 2 } else { 3 },
+            "startTimeUnixNano": nanos(self.started),
+            "endTimeUnixNano": nanos(self.started.saturating_add(self.duration)),
+            "attributes": [
+                text("http.request.method", &self.method),
+                text("url.full", &self.target),
+                number("http.response.status_code", self.status.into()),
+                text("response_flags", self.flags),
+                text("upstream_cluster", &self.cluster),
+                text("guid:x-request-id", &self.call.to_string()),
+                text("network.peer.address", &self.peer.ip().to_string()),
+                number("network.peer.port", self.peer.port().into()),
+            ],
+            "status": { "code": if self.status >= 500 || self.status == 0 { 2 } else { 0 } },
+        });
+        if let Some(parent) = self.place.parent {
+            span["parentSpanId"] = format!("{parent:016x}").into();
+        }
+        span
     }
 }
 
-/// The span of one exchange.
-pub fn zipkin(exchange: &Exchange) -> Value {
-    let text = |name: &str| {
-        let value = exchange.request_fields.first(name)?;
-        std::str::from_utf8(value).ok().filter(|text| text.len() <= 32 && text.bytes().all(|b| b.is_ascii_hexdigit()))
-    };
-    let w3c =
-        exchange.request_fields.first("traceparent").and_then(|value| std::str::from_utf8(value).ok()).and_then(parent);
-    let trace = text("x-b3-traceid").map(str::to_owned).or(w3c.map(|(trace, _, _)| trace.to_owned()));
-    let parent = text("x-b3-spanid").map(str::to_owned).or(w3c.map(|(_, span, _)| span.to_owned()));
-    let inbound = log::is_inbound(exchange.role);
-    json!({
-        "traceId": trace.unwrap_or_else(|| format!("{:032x}", exchange.id.0)),
-        "id": format!("{:016x}", (exchange.id.0 >> 64) as u64 ^ exchange.id.0 as u64 ^ u64::from(exchange.local.port())),
-        "parentId": parent,
-        "kind": if inbound { "SERVER" } else { "CLIENT" },
-        "name": redact::text(&exchange.authority),
-        "timestamp": exchange.started.0.saturating_mul(1000),
-        "duration": exchange.duration.0.saturating_mul(1000).max(1),
-        "localEndpoint": { "serviceName": &*exchange.workload },
-        "remoteEndpoint": { "ipv4": exchange.peer.ip().to_string(), "port": exchange.peer.port() },
-        "tags": {
-            "http.method": redact::text(&exchange.method),
-            "http.url": redact::target(&exchange.target),
-            "http.status_code": exchange.status.to_string(),
-            "response_flags": exchange.flags,
-            "upstream_cluster": &*exchange.cluster,
-            "guid:x-request-id": exchange.id.to_string(),
-        },
-    })
+/// An array of Zipkin's JSON v2.
+pub fn zipkin(spans: &[Finished]) -> Value {
+    spans.iter().map(Finished::zipkin).collect()
 }
 
-/// Trace, span and flags of a `traceparent` (W3C Trace Context, section 3.2).
-fn parent(value: &str) -> Option<(&str, &str, u8)> {
-    let mut parts = value.split('-').skip(1);
-    let (trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?);
-    let hex = |text: &str, len: usize| text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit());
-    (hex(trace, 32) && hex(span, 16)).then_some((trace, span, u8::from_str_radix(flags, 16).ok()?))
+/// An `ExportTraceServiceRequest` of OTLP.
+pub fn otlp(spans: &[Finished]) -> Value {
+    let mut of: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for span in spans {
+        of.entry(&span.workload).or_default().push(span.otlp());
+    }
+    let resources: Vec<Value> = of
+        .into_iter()
+        .map(|(workload, spans)| {
+            json!({
+                "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": workload } }] },
+                "scopeSpans": [{ "scope": { "name": "ringwall" }, "spans": spans }],
+            })
+        })
+        .collect();
+    json!({ "resourceSpans": resources })
+}
+
+/// Spans that wait to be fetched.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Mutex<VecDeque<Finished>>);
+
+/// What became of a span that was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It waits.
+    Waits,
+    /// It waits, and the oldest went for it: who asks wants to know of now.
+    ForAnother,
+}
+
+impl Waiting {
+    /// Keeps the span of a traced exchange; `None` for one that is not traced.
+    pub(crate) fn keep(&self, exchange: &Exchange) -> Option<Kept> {
+        let span = Finished::of(exchange, exchange.span.as_deref()?);
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = waiting.len() >= MOST;
+        if is_full {
+            waiting.pop_front();
+        }
+        waiting.push_back(span);
+        Some(if is_full { Kept::ForAnother } else { Kept::Waits })
+    }
+
+    /// The oldest ones.
+    pub(crate) fn take(&self, most: usize) -> Vec<Finished> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = waiting.len().min(most);
+        waiting.drain(..count).collect()
+    }
+}
+
+fn short(text: &str) -> String {
+    text[..text.floor_char_boundary(LONGEST)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST, MOST, Waiting, otlp, zipkin};
+    use crate::telemetry::tests::exchange;
+    use ringwall_model::{Exchange, Role, Span};
+
+    fn traced(id: u64, parent: Option<u64>) -> Exchange {
+        Exchange { span: Some(Box::new(Span { trace: 0xabc, id, parent })), ..exchange(Role::Edge) }
+    }
+
+    #[test]
+    fn spans_read_as_zipkin_and_as_otlp() {
+        let waiting = Waiting::default();
+        assert!(waiting.keep(&exchange(Role::Edge)).is_none(), "not traced");
+        for exchange in [traced(7, None), Exchange { status: 503, ..traced(8, Some(7)) }] {
+            waiting.keep(&exchange);
+        }
+        let spans = waiting.take(10);
+        let (zipkin, otlp) = (zipkin(&spans), otlp(&spans));
+        assert_eq!(zipkin[0]["traceId"], "00000000000000000000000000000abc");
+        assert_eq!((&zipkin[0]["id"], &zipkin[0]["parentId"]), (&"0000000000000007".into(), &serde_json::Value::Null));
+        assert_eq!(zipkin[1]["parentId"], "0000000000000007");
+        assert_eq!(zipkin[1]["remoteEndpoint"], serde_json::json!({ "ipv4": "10.0.0.7", "port": 5555 }));
+        assert_eq!(zipkin[1]["tags"]["http.status_code"], "503");
+        let resource = &otlp["resourceSpans"][0];
+        assert_eq!(resource["resource"]["attributes"][0]["value"]["stringValue"], "infrastructure/kong-gateway-0");
+        let second = &resource["scopeSpans"][0]["spans"][1];
+        assert_eq!((&second["parentSpanId"], &second["status"]["code"]), (&"0000000000000007".into(), &2.into()));
+        assert_eq!(second["endTimeUnixNano"], "1795449852234000000");
+        assert_eq!(second["attributes"][2]["value"]["intValue"], "503");
+        for text in [zipkin.to_string(), otlp.to_string()] {
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn nobody_fetches_and_memory_stays_bounded() {
+        let waiting = Waiting::default();
+        let long = Exchange { target: vec![b'a'; 100_000].into(), ..traced(1, None) };
+        let dropped = (0..MOST + 3).filter(|_| waiting.keep(&long) == Some(super::Kept::ForAnother)).count();
+        let left = waiting.take(usize::MAX);
+        assert_eq!((dropped, left.len(), left[0].target.len()), (3, MOST, LONGEST));
+    }
 }

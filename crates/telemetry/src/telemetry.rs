@@ -5,7 +5,7 @@ use crate::metrics::family::Id;
 use crate::metrics::{Certificate, Level, Metrics};
 use crate::peers::{self, Told, labels};
 use crate::ring::{self, Ring};
-use crate::span::{self, Sampling};
+use crate::span::{self, Finished, Kept};
 use crate::tally;
 use crate::writer::{Log, Rate, Sinks, Writer};
 use ringwall_model::{
@@ -14,18 +14,15 @@ use ringwall_model::{
 };
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Calls that passed and were answered well, of which a record is kept in a second; every other call has its record as
 /// long as the logs' own rate allows. A flood of good calls must not push the refusals out of the ring.
 const GOOD_RECORDS: u32 = 100;
 /// Bytes of a line's memory that a thread keeps for the next one.
 const LONG_LINE: usize = 4096;
-/// Spans that may wait to be fetched.
-const MOST_SPANS: usize = 4096;
 
 /// The names of the World that decided.
 #[derive(Clone, Copy, Debug)]
@@ -65,13 +62,20 @@ pub enum Counting {
     NoCalls,
 }
 
-/// What is logged and traced: comes with a World.
+/// What became of spans that were fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// The collector took them.
+    Taken,
+    /// The collector answered that it does not want them.
+    Refused,
+}
+
+/// What is logged: comes with a World.
 #[derive(Clone, Debug, Default)]
 pub struct Logs {
     /// Access logs; an exchange is written once for each that wants it.
     pub access: Vec<AccessLog>,
-    /// How many calls are traced.
-    pub sampling: Sampling,
 }
 
 /// One access log.
@@ -99,7 +103,7 @@ pub struct Telemetry {
     writer: Writer,
     logs: RwLock<Arc<Logs>>,
     decisions: Option<PathBuf>,
-    spans: Mutex<VecDeque<Value>>,
+    spans: span::Waiting,
     good: Rate,
     counting: Counting,
 }
@@ -158,11 +162,18 @@ impl Telemetry {
         self.decisions.as_deref().map_or_else(|| Ok(Vec::new()), |directory| ring::find(directory, id))
     }
 
-    /// Up to `most` spans that wait to be posted, as elements of Zipkin's array.
-    pub fn take_spans(&self, most: usize) -> Vec<Value> {
-        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = spans.len().min(most);
-        spans.drain(..count).collect()
+    /// Up to `most` spans that wait to be posted.
+    pub fn take_spans(&self, most: usize) -> Vec<Finished> {
+        self.spans.take(most)
+    }
+
+    /// Counts what became of so many of them.
+    pub fn posted(&self, became: Posted, spans: usize) {
+        let outcome = match became {
+            Posted::Taken => "sent",
+            Posted::Refused => "refused",
+        };
+        self.metrics.add(Id::Spans, &[outcome], spans as f64);
     }
 
     /// Waits until everything told so far is written.
@@ -190,14 +201,8 @@ impl Telemetry {
         if self.decisions.is_some() && self.is_recorded(exchange) {
             self.write(Log::Decisions, &format!("{}\n", crate::record::exchange(exchange, names)), exchange.started);
         }
-        if logs.sampling.takes(exchange.id, &exchange.request_fields) {
-            let span = span::zipkin(exchange);
-            let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-            // Who asks wants to know of now: the oldest goes.
-            if spans.len() >= MOST_SPANS {
-                spans.pop_front();
-            }
-            spans.push_back(span);
+        if self.spans.keep(exchange) == Some(Kept::ForAnother) {
+            self.metrics.add(Id::Spans, &["queue-full"], 1.0);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::page::{Admitted, Labels, Refused, Witness};
 use crate::standing::Hold;
 use crate::worker::Conversation;
 use bytes::Bytes;
+use ringwall_head::tracing::Sampling;
 use ringwall_model::{Call, CallId, Event, Exchange, Fields, Layer, Millis, Reason, Trace, Version};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -31,10 +32,18 @@ pub(crate) struct Record {
     begun: Instant,
     received: Rc<Cell<u64>>,
     went: Went,
+    tracing: Tracing,
     witness: Option<Witness>,
     refusal: Refusal,
     /// As long as it goes on it is judged again.
     hold: Option<Rc<Hold>>,
+}
+
+/// Whether calls are traced at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tracing {
+    Off,
+    On,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,6 +111,7 @@ impl Record {
             trace: Trace::default(),
             decided: None,
             inspected: None,
+            span: None,
         };
         Self {
             event: Some(Box::new(event)),
@@ -109,9 +119,24 @@ impl Record {
             begun: Instant::now(),
             received: Rc::default(),
             went: Went::Begun,
+            tracing: Tracing::Off,
             witness: None,
             refusal: Refusal::default(),
             hold: None,
+        }
+    }
+
+    /// Decides whether the call is traced.
+    pub(super) fn trace(&mut self, sampling: Sampling, call: &Call) {
+        self.tracing = Tracing::On;
+        self.with_event(|event| event.span = sampling.span(call.id, &call.fields).map(Box::new));
+    }
+
+    /// Tells the next hop of it.
+    pub(crate) fn propagate(&self, outgoing: &mut Fields) {
+        if self.tracing == Tracing::On {
+            let span = self.event.as_ref().and_then(|event| event.span.as_deref());
+            ringwall_head::tracing::propagate(span, outgoing);
         }
     }
 

@@ -8,4 +8,5 @@ mod lifecycle;
 mod rig;
 mod smuggling;
 mod tls;
+mod tracing;
 mod upstream;

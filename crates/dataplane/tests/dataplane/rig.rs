@@ -8,6 +8,7 @@ use ringwall_dataplane::page::{
 };
 use ringwall_dataplane::{ListenerId, Page};
 use ringwall_head::Settings;
+use ringwall_head::tracing::Sampling;
 use ringwall_model::{
     Call, CallId, Event, Exchange, Inspected, Layer, Listener, Peer, Protocol, Reason, Reply, Role, Timestamp, Trace,
     WorkloadId,
@@ -30,6 +31,7 @@ pub struct TestPage {
     pub server: ByName,
     pub settings: Arc<Settings>,
     pub body_limit: u64,
+    pub tracing: Option<Sampling>,
     /// The peers of the calls that came to the page.
     pub seen: Mutex<Vec<Call>>,
     /// Path of what goes on that is no longer admitted.
@@ -47,6 +49,7 @@ impl TestPage {
             server: Box::new(|_| Server::Unknown),
             settings: Arc::default(),
             body_limit: 1 << 20,
+            tracing: None,
             seen: Mutex::default(),
             ended: Mutex::default(),
             expires: None,
@@ -83,7 +86,7 @@ impl Page for TestPage {
     }
 
     fn reading(&self, _: &Listener) -> Reading {
-        Reading { settings: self.settings.clone(), body_limit: self.body_limit }
+        Reading { settings: self.settings.clone(), body_limit: self.body_limit, tracing: self.tracing }
     }
 
     fn request<'a>(&'a self, _: &'a Listener, call: &'a mut Call, body: &'a mut Body) -> Local<'a, Outcome> {

@@ -3,6 +3,8 @@
 //! In: a resource. Out: [`MeshSettings`] and findings. The rest of an IstioOperator is the installer's; what in it
 //! looks like security and is none is said.
 
+mod tracing;
+
 use super::sidecar;
 use crate::{Cursor, Resource};
 use ringwall_head::path::Normalization;
@@ -11,6 +13,7 @@ use ringwall_mesh::route::code;
 use ringwall_mesh::upstream::AutoMtls;
 use ringwall_model::Severity;
 use std::sync::Arc;
+pub use tracing::{Speaks, Tracing};
 
 /// Settings of the whole mesh.
 #[derive(Clone, Debug)]
@@ -25,8 +28,8 @@ pub struct MeshSettings {
     pub normalization: Normalization,
     /// The access log; `None`: none is written.
     pub access_log: Option<AccessLog>,
-    /// Share of calls that are traced, of a million.
-    pub sampling: u32,
+    /// Who is sent spans of how many calls; `None`: nothing is traced.
+    pub tracing: Option<Tracing>,
     /// How many proxies before the gateways are trusted.
     pub trusted_proxies: u8,
     /// Whether gateways expect a PROXY protocol header.
@@ -72,7 +75,7 @@ impl Default for MeshSettings {
             trust_domain_aliases: Vec::new(),
             normalization: Normalization::Base,
             access_log: None,
-            sampling: 10_000,
+            tracing: None,
             trusted_proxies: 0,
             proxy_protocol: ProxyProtocol::Absent,
         }
@@ -105,11 +108,7 @@ fn settings(mesh: Cursor<'_>) -> MeshSettings {
     let expected = if proxy_protocol.is_present() { ProxyProtocol::Expected } else { ProxyProtocol::Absent };
     proxy_protocol.set_rest_aside();
     topology.ignored("forwardClientCertDetails", "the header is always written by the gateway itself");
-    let tracing = defaults.get("tracing");
-    let sampling =
-        tracing.get("sampling").number().map_or(10_000, |share| (share.clamp(0.0, 100.0) * 10_000.0).round() as u32);
-    tracing.ignored("zipkin", "spans go where the telemetry settings say");
-    tracing.set_rest_aside();
+    let tracing = tracing::lower(mesh);
     for name in ["configPath", "holdApplicationUntilProxyStarts"] {
         defaults.ignored(name, "there is no proxy beside the application to be started");
     }
@@ -121,13 +120,11 @@ fn settings(mesh: Cursor<'_>) -> MeshSettings {
         trust_domain_aliases: aliases.into_iter().map(Into::into).collect(),
         normalization: normalization(mesh.get("pathNormalization").get("normalization")),
         access_log: access_log(mesh),
-        sampling,
+        tracing,
         trusted_proxies: proxies.unwrap_or(0),
         proxy_protocol: expected,
     };
-    for name in
-        ["extensionProviders", "defaultProviders", "discoverySelectors", "meshMTLS", "tlsDefaults", "localityLbSetting"]
-    {
+    for name in ["discoverySelectors", "meshMTLS", "tlsDefaults", "localityLbSetting"] {
         mesh.ignored(name, "not supported");
     }
     mesh.descriptive(&[
@@ -135,7 +132,6 @@ fn settings(mesh: Cursor<'_>) -> MeshSettings {
         "ingressService",
         "ingressSelector",
         "ingressControllerMode",
-        "enableTracing",
         "enablePrometheusMerge",
     ]);
     read

@@ -116,7 +116,13 @@ impl Resolve for MeshResolve {
     fn resolve(&self, host: &str, port: u16) -> Option<SocketAddr> {
         let current = self.current.load();
         let inventory = &current.world.inventory;
-        let service = inventory.service(inventory.service_of(host)?)?;
+        // `service.namespace`, as resolvers in a cluster complete it.
+        let whole = format!("{host}.svc.cluster.local");
+        let (id, host) = inventory
+            .service_of(host)
+            .map(|id| (id, host))
+            .or_else(|| inventory.service_of(&whole).map(|id| (id, &*whole)))?;
+        let service = inventory.service(id)?;
         let target = current.world.target_port(host, port);
         service.endpoints.iter().find_map(|endpoint| match endpoint {
             Endpoint::Workload(id) => self.binds.app(inventory.workload(*id)?.address, target),

@@ -1,15 +1,15 @@
-//! What is logged and traced in a World, for telemetry.
+//! What is logged in a World, for telemetry.
 
 use ringwall_manifest::World;
 use ringwall_manifest::istio::mesh_config::{AccessLog as Wanted, Encoding};
 use ringwall_telemetry::{AccessLog, Format, Logs, Which};
 
-/// The access logs and the sampling that the manifests ask for; no line is made when the setting `access_log` has none
+/// The access logs that the manifests ask for; no line is made when the setting `access_log` has none
 /// written.
 pub fn of(world: &World, to: &str) -> Logs {
     let wanted = world.settings.access_log.iter().filter(|_| to != "off");
     let access = wanted.map(|wanted| AccessLog { which: Which::All, format: format(wanted) });
-    Logs { access: access.collect(), sampling: ringwall_telemetry::span::Sampling(parts(world.settings.sampling)) }
+    Logs { access: access.collect() }
 }
 
 /// The format as the manifests write it, or Istio's default for that encoding.
@@ -33,8 +33,3 @@ const DEFAULT_JSON: &str = r#"{"start_time":"%START_TIME%","method":"%REQ(:METHO
 const DEFAULT_TEXT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" \
 %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% \
 \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER%\n";
-
-/// Of a million to of ten thousand.
-fn parts(sampling: u32) -> u16 {
-    u16::try_from(sampling / 100).unwrap_or(10_000).min(10_000)
-}

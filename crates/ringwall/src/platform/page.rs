@@ -10,6 +10,7 @@ use ringwall_dataplane::page::{
     Admitted, Answer, Arrival, ClientCertificate, Draw, Floor, Labels, Local, MessageKind, Messages, Opening, Outcome,
     Page, Place, ProxyHeader, Reading, Refused, Server, Upstream, Way,
 };
+use ringwall_head::tracing::Sampling;
 use ringwall_mesh::Mode;
 use ringwall_mesh::route::{TlsMode, TlsVersion};
 use ringwall_model::event::Decided;
@@ -104,7 +105,8 @@ impl Page for InForce {
     }
 
     fn reading(&self, listener: &Listener) -> Reading {
-        Reading { settings: self.head_settings(listener), body_limit: BODY_LIMIT }
+        let tracing = self.current.load().world.settings.tracing.as_ref().map(|tracing| Sampling(tracing.sampling));
+        Reading { settings: self.head_settings(listener), body_limit: BODY_LIMIT, tracing }
     }
 
     fn request<'a>(&'a self, listener: &'a Listener, call: &'a mut Call, body: &'a mut Body) -> Local<'a, Outcome> {

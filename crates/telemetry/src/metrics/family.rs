@@ -131,4 +131,5 @@ families! {
     Generation "ringwall_world_generation" Gauge, &[], "Number of the World in force.";
     Reloads "ringwall_reloads_refused" Gauge, &[], "Configurations that were refused since the start.";
     Dropped "ringwall_log_lines_dropped_total" Counter, &["log"], "Log lines that were not written, because the log could not keep up.";
+    Spans "ringwall_spans_total" Counter, &["outcome"], "Spans of traced calls: sent to the collector, refused by it, or dropped because it did not take them in time.";
 }

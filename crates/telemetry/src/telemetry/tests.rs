@@ -1,5 +1,5 @@
 use super::{AccessLog, Counting, Logs, Names, Output, Telemetry, Which};
-use crate::{Format, span::Sampling};
+use crate::Format;
 use ringwall_model::{
     CallId, Connection, Decision, Endpoint, Event, Exchange, Inventory, Layer, Millis, Protocol, Reason, Reply, Role,
     RuleBook, Service, ServiceId, ServicePort, SpiffeId, Timestamp, Trace, UpstreamChange, Version, Workload,
@@ -110,6 +110,7 @@ pub fn exchange(role: Role) -> Exchange {
         trace: Trace::default(),
         decided: None,
         inspected: None,
+        span: None,
     }
 }
 
@@ -227,16 +228,16 @@ fn nothing_that_is_written_holds_a_credential() {
         format: Format::text("%REQ(:PATH)% %REQ(AUTHORIZATION)% %REQ(X-FORWARDED-FOR)%").0,
     };
     let other = AccessLog { which: Which::Only(vec!["a/b".into()]), format: Format::default() };
-    room.telemetry.follow(Logs { access: vec![all, other], sampling: Sampling(10_000) });
-    tell(&room, &RuleBook::default(), Event::Exchange(Box::new(exchange(Role::Edge))));
+    room.telemetry.follow(Logs { access: vec![all, other] });
+    let span = Some(Box::new(ringwall_model::Span { trace: 1, id: 2, parent: None }));
+    tell(&room, &RuleBook::default(), Event::Exchange(Box::new(Exchange { span, ..exchange(Role::Edge) })));
     let id = CallId(0x7f6d_1c3e_3a5e_4c5e_9d53_0a1b_2c3d_4e5f).to_string();
     let found = room.telemetry.find(&id).unwrap();
     assert_eq!(room.access.text(), "/api?access_token=[redacted]&x=1 [redacted] 192.0.2.1\n");
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["target"], "/api?access_token=[redacted]&x=1");
-    let spans = room.telemetry.take_spans(10);
-    assert_eq!((spans.len(), &spans[0]["tags"]["http.method"]), (1, &"GET".into()));
-    assert_eq!(spans[0]["traceId"], "7f6d1c3e3a5e4c5e9d530a1b2c3d4e5f");
+    let spans = crate::span::zipkin(&room.telemetry.take_spans(10));
+    assert_eq!(spans[0]["tags"]["http.method"], "GET");
     for text in [room.access.text(), found[0].to_string(), spans[0].to_string()] {
         assert!(!text.contains("s3cret"), "{text}");
     }
@@ -287,8 +288,7 @@ fn connections_make_flow_lines() {
 #[test]
 fn a_log_that_cannot_keep_up_loses_lines_and_counts_them() {
     let room = room(5);
-    room.telemetry
-        .follow(Logs { access: vec![AccessLog { which: Which::All, format: Format::text("x").0 }], ..Logs::default() });
+    room.telemetry.follow(Logs { access: vec![AccessLog { which: Which::All, format: Format::text("x").0 }] });
     (0..20).for_each(|_| tell(&room, &RuleBook::default(), Event::Exchange(Box::new(exchange(Role::Edge)))));
     room.telemetry.flush();
     let written = room.access.text().lines().count();
@@ -301,19 +301,4 @@ fn a_log_that_cannot_keep_up_loses_lines_and_counts_them() {
         .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
         .sum();
     assert_eq!(dropped, 35.0);
-}
-
-#[test]
-fn the_caller_decides_about_its_trace() {
-    let takes = |sampling: u16, name: &'static str, value: &'static str| {
-        let mut fields = ringwall_model::Fields::default();
-        fields.push(name, value);
-        Sampling(sampling).takes(CallId(4), &fields)
-    };
-    assert!(takes(0, "x-b3-sampled", "1"));
-    assert!(!takes(10_000, "x-b3-sampled", "0"));
-    assert!(takes(0, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
-    assert!(!takes(10_000, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"));
-    assert!(takes(5, "x", "y"));
-    assert!(!takes(4, "x", "y"));
 }

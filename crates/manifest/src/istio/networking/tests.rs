@@ -1,6 +1,7 @@
 //! The routing resources of the platform as it was first written, and what is said of them.
 
 mod selection;
+mod tracing;
 
 use super::{Networking, Taken, lower};
 use crate::istio::envoy_filter::{Effect, Extra};
