@@ -10,6 +10,7 @@ use crate::judged;
 use crate::message::{Body, Response};
 use crate::page::{Admitted, Outcome, Reading, Refused};
 use crate::standing::{Held, Hold, Said};
+use crate::websocket;
 use crate::worker::{Conversation, turn};
 use bytes::Bytes;
 use ringwall_model::{BodyLength, Call, CallId, Fault, FieldEdit, Fields, Layer, Reason, Reply, Version};
@@ -55,7 +56,8 @@ pub(crate) async fn run(
     }
     turn().await;
     match shared.page.request(&conversation.listener, &mut call, &mut body).await {
-        Outcome::Refused(refused) => {
+        Outcome::Refused(mut refused) => {
+            websocket::no_tunnel(&call, &mut refused.reply);
             if let Some(delay) = refused.delay {
                 sleep(delay.duration()).await;
             }
@@ -124,6 +126,7 @@ async fn admit(
     if response.fields.first("date").is_none() {
         response.fields.push("date", clock::date_field());
     }
+    websocket::switched(&call, &mut response);
     if let Some(io) = response.tunnel.take() {
         response.tunnel = Some(Box::new(Held::new(io, hold.clone())));
     }

@@ -15,6 +15,7 @@ use crate::http1::client::Broken;
 use crate::message::{Body, BodyError, Frame, Response, Source};
 use crate::page::{Admitted, Answer, Draw, Place, Upstream};
 use crate::pool::Cluster;
+use crate::websocket;
 use crate::worker::Conversation;
 use attempt::{Attempt, Fate};
 use bytes::Bytes;
@@ -68,6 +69,10 @@ pub(crate) async fn forward(
     }
     let mut outgoing = outgoing_fields(call, conversation);
     record.propagate(&mut outgoing);
+    let opens_socket = upgrade.is_some() && websocket::opens(call);
+    if opens_socket {
+        websocket::ask(call, &mut outgoing);
+    }
     let forwarding = Forwarding { conversation, upstream, draw, call, fields: outgoing, upgrade, cluster };
     let mut patience = Patience::until(deadline);
     let mut tries = pin!(forwarding.tries(Replay::new(body, conversation.shared.limits.replay), record));
@@ -76,6 +81,9 @@ pub(crate) async fn forward(
         conversation.shared.changed(&upstream.cluster, UpstreamChange::TimedOut);
         Err(Failure::timeout())
     })?;
+    if opens_socket && !websocket::agreed(call, &response) {
+        return Err(Failure::protocol());
+    }
     let length = response.body.length();
     if !response.body.is_over() {
         let bounded = Bounded { body: response.body, patience: Patience::until(deadline), _slot: slot };

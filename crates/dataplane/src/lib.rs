@@ -25,6 +25,7 @@ mod judged;
 mod pool;
 mod standing;
 mod tcp;
+mod websocket;
 mod worker;
 
 pub use engine::{Dial, Engine, EventSink, Limits, ListenerId, Shared};

@@ -1,4 +1,7 @@
 //! The fields of an HTTP/2 stream to a [`Call`] (RFC 9113 section 8), with the same strictness as HTTP/1.
+//!
+//! A WebSocket that is opened by an extended `CONNECT` (RFC 8441) becomes the call that HTTP/1 opens one with: a `GET` with
+//! `Connection` and `Upgrade`. Every layer judges the one as the other.
 
 use crate::call::{Connect, Context, Read, Underscores, finish};
 use crate::{authority, fault, octets};
@@ -16,6 +19,8 @@ pub struct Pseudo {
     pub authority: Option<Bytes>,
     /// `:path`.
     pub path: Option<Bytes>,
+    /// `:protocol`.
+    pub protocol: Option<Bytes>,
 }
 
 /// Whether the stream ended with its head.
@@ -28,9 +33,13 @@ pub enum Stream {
 }
 
 /// Reads the head of an HTTP/2 request.
-pub fn call(pseudo: Pseudo, mut fields: Fields, stream: Stream, context: Context<'_>) -> Call {
+pub fn call(mut pseudo: Pseudo, mut fields: Fields, stream: Stream, context: Context<'_>) -> Call {
     let mut faults = Vec::new();
     let settings = context.settings;
+    let opens_socket = opens_socket(&pseudo);
+    if opens_socket {
+        pseudo.method = Bytes::from_static(b"GET");
+    }
     if !octets::is_token(&pseudo.method) {
         fault::note(&mut faults, fault::METHOD);
     }
@@ -47,6 +56,11 @@ pub fn call(pseudo: Pseudo, mut fields: Fields, stream: Stream, context: Context
         fields.0.truncate(settings.limits.fields);
     }
     check(&mut fields, settings.underscores, &mut faults);
+    if opens_socket {
+        // ORDER: after the client's own were refused.
+        fields.push("connection", "upgrade");
+        fields.push("upgrade", "websocket");
+    }
     let raw = rendered(&pseudo.method, &target, &fields);
     if raw.head.len() > settings.limits.head {
         fault::note(&mut faults, fault::HEAD_LENGTH);
@@ -58,6 +72,11 @@ pub fn call(pseudo: Pseudo, mut fields: Fields, stream: Stream, context: Context
         faults,
         context,
     )
+}
+
+/// Another protocol is a `CONNECT` with pseudo-fields that it must not have.
+fn opens_socket(pseudo: &Pseudo) -> bool {
+    pseudo.method == "CONNECT" && pseudo.protocol.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"))
 }
 
 fn target(pseudo: &Pseudo, connect: Connect, faults: &mut Vec<Fault>) -> Bytes {

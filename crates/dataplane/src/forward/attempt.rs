@@ -138,8 +138,10 @@ impl Attempt<'_> {
     fn lend(&self, idle: Idle, key: &Key) -> (Connection, GiveBack) {
         let Idle { connection, address, verified, slot, .. } = idle;
         let (thread, key) = (self.of.conversation.thread.clone(), key.clone());
+        // Opened for HTTP/1 where others speak HTTP/2: nobody else may get it.
+        let is_odd = self.to.speaks == Speaks::Http2 && self.of.upgrade.is_some();
         let give_back = Box::new(move |connection: Connection| {
-            if !*thread.draining.borrow() {
+            if !*thread.draining.borrow() && !is_odd {
                 thread.pool.keep(key, Idle::new(connection, address, verified, slot));
             }
         });
@@ -172,14 +174,20 @@ impl Attempt<'_> {
             shared.changed(&self.of.upstream.cluster, UpstreamChange::Overflow);
             return Err(Closed::Overflow);
         };
-        let opened = connect::open(shared, self.of.upstream, self.to).await;
+        // Services are asked for WebSockets in HTTP/1, also where HTTP/2 is spoken else.
+        let upgrades = self.of.upgrade.is_some();
+        let opened = if upgrades && self.to.speaks == Speaks::Http2 {
+            connect::open_as(shared, self.of.upstream, self.to, vec![b"http/1.1".to_vec()]).await
+        } else {
+            connect::open(shared, self.of.upstream, self.to).await
+        };
         let opened = opened.map_err(Closed::Unreachable)?;
         let verified = opened.verified.map(Rc::new);
         match opened.speaks {
-            Speaks::Http1 => {
+            Speaks::Http2 if !upgrades => self.multiplex(key, opened.io, opened.address, verified, slot).await,
+            Speaks::Http1 | Speaks::Http2 => {
                 Ok(Way::Own(Idle::new(Connection::new(opened.io), opened.address, verified, slot), Reused::No))
             }
-            Speaks::Http2 => self.multiplex(key, opened.io, opened.address, verified, slot).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The server side of an HTTP/2 connection.
+//! The server side of an HTTP/2 connection: streams, and tunnels in streams (RFC 9113 section 8.5, RFC 8441).
 
 use super::{OnThisThread, body, fields, header_map};
 use crate::exchange;
@@ -10,6 +10,7 @@ use http::Request;
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ringwall_head::h2::{Pseudo, Stream, call};
 use ringwall_model::Scheme;
@@ -23,6 +24,8 @@ pub(crate) async fn serve(io: Box<dyn Io>, conversation: Rc<Conversation>) {
     builder
         .timer(TokioTimer::new())
         .auto_date_header(false)
+        // Any route may upgrade to WebSocket, as in Istio.
+        .enable_connect_protocol()
         .max_concurrent_streams(limits.streams)
         // CVE-2023-44487 and its kin: a client that opens and resets faster than this is cut off.
         .max_pending_accept_reset_streams(20)
@@ -46,17 +49,43 @@ pub(crate) async fn serve(io: Box<dyn Io>, conversation: Rc<Conversation>) {
     let _ = connection.await;
 }
 
-async fn one(conversation: Rc<Conversation>, request: Request<Incoming>) -> Result<http::Response<Body>, BodyError> {
+async fn one(
+    conversation: Rc<Conversation>,
+    mut request: Request<Incoming>,
+) -> Result<http::Response<Body>, BodyError> {
     let reading = conversation.shared.page.reading(&conversation.listener);
+    let opened = (request.method() == http::Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
     let (parts, incoming) = request.into_parts();
     let stream = if incoming.is_end_stream() { Stream::Ended } else { Stream::Open };
     let pseudo = pseudo(&parts, conversation.scheme());
     let call = call(pseudo, fields(&parts.headers), stream, conversation.context(&reading.settings));
     let length = call.body;
     let body = body(incoming, length);
-    let response = exchange::run(&conversation, &reading, Box::new(call), body).await;
+    let mut response = exchange::run(&conversation, &reading, Box::new(call), body).await;
+    if let (Some(opened), Some(upstream)) = (opened, response.tunnel.take()) {
+        return Ok(tunnel(&conversation, opened, upstream, response));
+    }
     // An error makes hyper reset the stream.
     if response.status == exchange::SILENCE { Err(BodyError::Closed) } else { Ok(outgoing(response)) }
+}
+
+/// Bytes both ways, once the client has its answer, until one side ends.
+fn tunnel(
+    conversation: &Conversation,
+    opened: OnUpgrade,
+    upstream: Box<dyn Io>,
+    response: Response,
+) -> http::Response<Body> {
+    let idle = conversation.shared.limits.tunnel_idle;
+    // The record of the exchange lives in the body: it ends when the tunnel does.
+    let mut record = response.body;
+    tokio::task::spawn_local(async move {
+        if let Ok(client) = opened.await {
+            crate::tcp::tunnel(Box::new(TokioIo::new(client)), upstream, idle).await;
+        }
+        let _ = record.next().await;
+    });
+    outgoing(Response { body: Body::empty(), ..response })
 }
 
 /// hyper has put the pseudo-fields into a URI; this takes them apart again.
@@ -65,11 +94,12 @@ fn pseudo(parts: &Parts, connection: Scheme) -> Pseudo {
     let uri = &parts.uri;
     Pseudo {
         method: bytes(parts.method.as_str()),
-        // A CONNECT has no scheme; for the rest hyper has seen to it that there is one.
-        scheme: (parts.method != http::Method::CONNECT)
+        // A CONNECT alone has no scheme; for the rest hyper has seen to it that there is one.
+        scheme: (parts.method != http::Method::CONNECT || uri.scheme().is_some())
             .then(|| uri.scheme_str().map_or_else(|| bytes(connection.as_str()), bytes)),
         authority: uri.authority().map(|authority| bytes(authority.as_str())),
         path: uri.path_and_query().map(|path| bytes(path.as_str())),
+        protocol: parts.extensions.get::<hyper::ext::Protocol>().map(|protocol| bytes(protocol.as_str())),
     }
 }
 

@@ -10,3 +10,4 @@ mod smuggling;
 mod tls;
 mod tracing;
 mod upstream;
+mod websocket;

@@ -4,8 +4,10 @@ use ringwall_model::{BodyLength, Call, CallId, ClientOrigin, Fault, Fields, Peer
 
 fn read(pseudo: [&'static str; 4], lines: &[(&'static str, &'static str)], stream: Stream) -> Call {
     let part = |text: &'static str| (text != "-").then(|| text.into());
-    let pseudo =
-        Pseudo { method: pseudo[0].into(), scheme: part(pseudo[1]), authority: part(pseudo[2]), path: part(pseudo[3]) };
+    let [method, scheme, authority, path] = pseudo;
+    let protocol = method.strip_prefix("CONNECT ").map(Into::into);
+    let method = if protocol.is_some() { "CONNECT" } else { method }.into();
+    let pseudo = Pseudo { method, scheme: part(scheme), authority: part(authority), path: part(path), protocol };
     let mut fields = Fields::default();
     lines.iter().for_each(|(name, value)| fields.push(*name, *value));
     let settings = Settings::default();
@@ -76,4 +78,22 @@ fn a_stream_looks_like_a_call() {
     assert_eq!(got.body, BodyLength::Unknown);
     assert_eq!(read(GET, &[("content-length", "3")], Stream::Open).body, BodyLength::Known(3));
     assert_eq!(read(GET, &[], Stream::Ended).body, BodyLength::Empty);
+}
+
+#[test]
+fn a_websocket_is_the_call_that_http_1_opens_one_with() {
+    let version = [("sec-websocket-version", "13")];
+    let call = read(["CONNECT websocket", "https", "a.b", "/chat?x"], &version, Stream::Ended);
+    assert!(call.faults.is_empty(), "{:?}", call.faults);
+    assert_eq!((&*call.method, &*call.target, call.body), (&b"GET"[..], &b"/chat?x"[..], BodyLength::Empty));
+    assert_eq!(crate::fields::upgrade(&call.fields), Some(&b"websocket"[..]));
+    let raw = String::from_utf8_lossy(&call.raw.head).into_owned();
+    assert!(raw.starts_with("GET /chat?x ") && raw.contains("upgrade: websocket"), "{raw}");
+    // The client's own are as wrong as ever, and so is everything else that HTTP/1 could not say.
+    check(["CONNECT websocket", "https", "a.b", "/"], &[("upgrade", "websocket")], &[fault::H2_CONNECTION_FIELD]);
+    check(["CONNECT websocket", "https", "a.b", "-"], &version, &[fault::H2_PSEUDO_FIELD]);
+    check(["CONNECT websocket", "-", "a.b", "/"], &version, &[fault::H2_PSEUDO_FIELD]);
+    check(["CONNECT websocket", "https", "-", "/"], &version, &[fault::NO_HOST]);
+    check(["CONNECT websocket", "https", "a.b", "/"], &[("content-length", "3")], &[fault::LENGTH]);
+    check(["CONNECT connect-udp", "https", "a.b", "/"], &[], &[fault::CONNECT, fault::H2_PSEUDO_FIELD]);
 }

@@ -5,6 +5,8 @@
 //! Never: any check of its own; what protects these services stands before them.
 
 use super::provider::Provider;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
@@ -222,6 +224,7 @@ impl futures_core::Stream for Frames {
 /// Takes a WebSocket-like upgrade and echoes the bytes of the connection.
 fn upgrade(mut request: Request<Incoming>) -> Answer {
     let asked = request.headers().get(hyper::header::UPGRADE).cloned();
+    let accept = request.headers().get("sec-websocket-key").and_then(|key| accept(key.as_bytes()));
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::task::spawn_local(async move {
         if let Ok(stream) = upgraded.await {
@@ -235,7 +238,15 @@ fn upgrade(mut request: Request<Incoming>) -> Answer {
     if let Some(asked) = asked {
         answer.headers_mut().insert(hyper::header::UPGRADE, asked);
     }
+    accept.into_iter().for_each(|accept| drop(answer.headers_mut().insert("sec-websocket-accept", accept)));
     answer
+}
+
+/// RFC 6455 section 4.2.2.
+fn accept(key: &[u8]) -> Option<hyper::header::HeaderValue> {
+    let whole = [key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &whole);
+    STANDARD.encode(hash).parse().ok()
 }
 
 /// Calls a peer service through this workload's outbound listener and hands its answer back, stream and all.
