@@ -107,7 +107,8 @@ impl<'a> Page<'a> {
             Some(route) => self.gateway(&edited(call, route), ingress.as_ref())?,
             None => self.gateway(call, ingress.as_ref())?,
         };
-        self.firewall(call, ingress.as_ref(), through.as_ref(), outside).await?;
+        let selected = ingress.as_ref().map(|route| (route.because, &*route.name));
+        self.firewall(call, selected, through.as_ref(), outside).await?;
         self.mesh(own, self.listener.address.port(), call, outside).await?;
         if let Some(route) = &ingress {
             // ORDER: what the route rewrites was judged as it came: Envoy's router stands behind its authorization.
@@ -256,12 +257,26 @@ impl<'a> Page<'a> {
     }
 
     /// A route answers in its destination's stead, or there is no route.
-    /// ORDER: who may not call gets neither: redirects, direct responses and faults stand behind authorization, as in Envoy.
+    /// ORDER: who may not call gets neither: redirects, direct responses and faults stand behind authorization, as in Envoy;
+    /// and behind the firewall, since an answer is worth an attack too. Where nothing is routed there is nothing to attack:
+    /// a flood to names that nobody serves costs no regular expression.
     async fn instead(&mut self, answer: RouteReply, call: &mut Call, outside: &impl Outside) -> Box<End> {
-        match self.mesh(self.listener.workload, self.listener.address.port(), call, outside).await {
+        match self.before_answer(&answer, call, outside).await {
             Ok(()) => self.answered(answer),
             Err(refused) => refused,
         }
+    }
+
+    async fn before_answer(
+        &mut self,
+        answer: &RouteReply,
+        call: &mut Call,
+        outside: &impl Outside,
+    ) -> Result<(), Box<End>> {
+        if matches!(answer.because, Reason::Rule(_)) {
+            self.firewall(call, Some((answer.because, &answer.name)), None, outside).await?;
+        }
+        self.mesh(self.listener.workload, self.listener.address.port(), call, outside).await
     }
 
     fn answered(&mut self, answer: RouteReply) -> Box<End> {
@@ -301,7 +316,7 @@ impl<'a> Page<'a> {
     async fn firewall(
         &mut self,
         call: &Call,
-        ingress: Option<&RouteChoice>,
+        ingress: Option<(Reason, &str)>,
         through: Option<&Through<'_>>,
         outside: &impl Outside,
     ) -> Result<(), Box<End>> {
@@ -317,11 +332,11 @@ impl<'a> Page<'a> {
         self.settle(Layer::Waf, decision, "waf")
     }
 
-    /// What the firewall does for a call, by the route that was selected.
+    /// What the firewall does for a call, by the route that was selected: its rule and its name, and the gateway's.
     fn guard(
         &self,
         call: &Call,
-        ingress: Option<&RouteChoice>,
+        ingress: Option<(Reason, &str)>,
         through: Option<&Through<'_>>,
     ) -> Option<&'a Arc<Guard>> {
         let firewall = self.world.firewall.as_ref()?;
@@ -332,8 +347,8 @@ impl<'a> Page<'a> {
             let service = through.selected.service.and_then(|index| through.gateway.service(index));
             (through.gateway.route(through.selected.route).map(|it| &*it.name), service.map(|it| &*it.name))
         });
-        let rule = ingress.and_then(|route| match route.because {
-            Reason::Rule(id) => Some((self.world.rules.name(id)?, &*route.name)),
+        let rule = ingress.and_then(|(because, name)| match because {
+            Reason::Rule(id) => Some((self.world.rules.name(id)?, name)),
             _ => None,
         });
         Some(firewall.guard(&Subject {
