@@ -150,9 +150,7 @@ impl Platform {
         };
         make_folder(&traces)?;
         let telemetry = Arc::new(open_telemetry(&options, &traces)?);
-        let resolve = dial::MeshResolve { current: current.clone(), binds: binds.clone() };
-        let collector = collector::Collector::start(telemetry.clone(), resolve);
-        let collector = collector.map_err(|error| NotUp(format!("spans: {error}\n")))?;
+        let collector = send_spans(&telemetry, &current, &binds)?;
         let dial: Arc<dyn Dial> = match &isolation {
             Some(isolation) => Arc::new(NodeDial { isolation: isolation.clone(), current }),
             None => Arc::new(LoopbackDial { current, binds: binds.clone() }),
@@ -281,6 +279,16 @@ fn keeper(
         };
         Some(document.to_string().into_bytes())
     }))
+}
+
+fn send_spans(
+    telemetry: &Arc<Telemetry>,
+    current: &Arc<ArcSwap<Current>>,
+    binds: &Arc<Binds>,
+) -> Result<collector::Collector, NotUp> {
+    let resolve = dial::MeshResolve { current: current.clone(), binds: binds.clone() };
+    let collector = collector::Collector::start(telemetry.clone(), resolve);
+    collector.map_err(|error| NotUp(format!("spans: {error}\n")))
 }
 
 /// The node of isolated workloads, when they are to be isolated.
