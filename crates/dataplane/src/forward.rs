@@ -6,6 +6,7 @@
 //! flags and details.
 
 mod attempt;
+mod mirror;
 mod replay;
 
 use crate::clock;
@@ -73,6 +74,12 @@ pub(crate) async fn forward(
     if opens_socket {
         websocket::ask(call, &mut outgoing);
     }
+    let body = match admitted.mirrors.as_slice() {
+        [] => body,
+        // A stream of messages is nobody's to copy.
+        _ if upgrade.is_some() => body,
+        mirrors => mirror::watch(mirrors, conversation, call, &outgoing, body),
+    };
     let forwarding = Forwarding { conversation, upstream, draw, call, fields: outgoing, upgrade, cluster };
     let mut patience = Patience::until(deadline);
     let mut tries = pin!(forwarding.tries(Replay::new(body, conversation.shared.limits.replay), record));

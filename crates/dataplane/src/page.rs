@@ -269,6 +269,8 @@ pub struct Admitted {
     pub upstream: Arc<Upstream>,
     /// What sends calls that are alike to the same place; `None` where the cluster does not ask for it.
     pub affinity: Option<u64>,
+    /// Where copies of it go, whose answers nobody waits for.
+    pub mirrors: Vec<Arc<Upstream>>,
     /// Changes to the response's fields.
     pub response_edits: Vec<FieldEdit>,
     /// The longest request body.

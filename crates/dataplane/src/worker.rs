@@ -11,6 +11,7 @@ use crate::standing::{Entry, Standing};
 use bytes::Bytes;
 use ringwall_head::{Settings, call::Context};
 use ringwall_model::{ClientOrigin, Listener, Peer, Scheme};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -59,6 +60,8 @@ pub(crate) struct Thread {
     pub words: Words,
     /// What was admitted and still goes on.
     pub standing: Standing,
+    /// Copies for mirrors that are under way.
+    pub copies: Cell<usize>,
 }
 
 /// Texts that most events hold: made once a thread.
@@ -147,7 +150,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub(crate) async fn run(shared: Arc<Shared>, mut inbox: UnboundedReceiver<Command>) {
     let (drain, draining) = watch::channel(false);
     let words = Words { none: "-".into(), via_upstream: "via_upstream".into() };
-    let thread = Rc::new(Thread { shared, pool: Pool::default(), draining, words, standing: Standing::default() });
+    let (pool, standing, copies) = Default::default();
+    let thread = Rc::new(Thread { shared, pool, draining, words, standing, copies });
     let mut accepting: HashMap<ListenerId, AbortHandle> = HashMap::new();
     let mut sweep = tokio::time::interval(SWEEP);
     let mut second = tokio::time::interval(Duration::from_secs(1));

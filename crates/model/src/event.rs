@@ -44,6 +44,10 @@ pub enum UpstreamChange {
     Retried,
     /// A request was not answered in time.
     TimedOut,
+    /// A mirror answered a copy of a request.
+    Mirrored,
+    /// A copy was not made, or the mirror did not answer it.
+    NotMirrored,
     /// An endpoint was ejected.
     Ejected,
     /// An ejected endpoint came back.

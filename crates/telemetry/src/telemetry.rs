@@ -301,6 +301,8 @@ impl Telemetry {
             UpstreamChange::Overflow => &[(Id::UpstreamOverflow, 1.0)],
             UpstreamChange::Retried => &[(Id::UpstreamRetry, 1.0)],
             UpstreamChange::TimedOut => &[(Id::UpstreamTimeout, 1.0)],
+            UpstreamChange::Mirrored => &[(Id::Mirrored, 1.0)],
+            UpstreamChange::NotMirrored => &[(Id::NotMirrored, 1.0)],
             UpstreamChange::Ejected => &[(Id::Ejections, 1.0), (Id::EjectionsActive, 1.0)],
             UpstreamChange::Restored => &[(Id::EjectionsActive, -1.0)],
         };

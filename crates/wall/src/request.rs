@@ -465,8 +465,8 @@ impl<'a> Page<'a> {
             // What a gateway sends goes out through its own sidecar: its routes and its identity.
             (_, Some(through), _) => self.sidecar(through.workload, call, outside),
             (Role::Outbound, ..) => self.sidecar(own, call, outside),
-            (_, None, Some(route)) => {
-                self.leaving(own, &route)?;
+            (_, None, Some(mut route)) => {
+                self.leaving(own, &mut route)?;
                 Ok(Hop::Upstream { source: own, route: Box::new(route) })
             }
             (_, None, None) => Err(self.lost()),
@@ -477,20 +477,26 @@ impl<'a> Page<'a> {
         let target = self.target.take().or_else(|| self.listener.target.clone());
         let target = target.as_ref().map(|(host, port)| (&**host, *port));
         let routed = self.routed(At::Sidecar { workload: source, target }, call, outside);
-        let route = routed.map_err(|answer| self.answered(*answer))?;
+        let mut route = routed.map_err(|answer| self.answered(*answer))?;
         apply(call, &route.edits);
-        self.leaving(source, &route)?;
+        self.leaving(source, &mut route)?;
         Ok(Hop::Upstream { source, route: Box::new(route) })
     }
 
-    fn leaving(&mut self, source: WorkloadId, route: &RouteChoice) -> Result<(), Box<End>> {
+    fn leaving(&mut self, source: WorkloadId, route: &mut RouteChoice) -> Result<(), Box<End>> {
         self.network(packet::leaving(
             self.world,
             source,
             (&route.host, route.port),
             route.subset.as_ref(),
             &Names::default(),
-        ))
+        ))?;
+        // A copy goes nowhere that the call itself could not go; nothing of it changes the call's fate.
+        route.mirrors.retain(|to| {
+            let said = packet::leaving(self.world, source, (&to.host, to.port), to.subset.as_ref(), &Names::default());
+            said.is_none_or(|said| matches!(said.decision, Decision::Pass { .. }))
+        });
+        Ok(())
     }
 
     /// What NetworkPolicies say, where there are any.

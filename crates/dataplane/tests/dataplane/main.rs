@@ -5,6 +5,7 @@ mod http1;
 mod http2;
 mod idle;
 mod lifecycle;
+mod mirror;
 mod rig;
 mod smuggling;
 mod tls;

@@ -36,6 +36,8 @@ pub struct TestPage {
     pub seen: Mutex<Vec<Call>>,
     /// Path of what goes on that is no longer admitted.
     pub ended: Mutex<Option<&'static str>>,
+    /// Where copies of calls go.
+    pub mirrors: Vec<Upstream>,
     /// When the token of each call expires.
     pub expires: Option<Timestamp>,
 }
@@ -52,6 +54,7 @@ impl TestPage {
             tracing: None,
             seen: Mutex::default(),
             ended: Mutex::default(),
+            mirrors: Vec::new(),
             expires: None,
         }
     }
@@ -108,6 +111,7 @@ impl Page for TestPage {
             Outcome::Admitted(Box::new(Admitted {
                 upstream: Arc::new(self.upstream.lock().unwrap().clone()),
                 affinity: None,
+                mirrors: self.mirrors.iter().cloned().map(Arc::new).collect(),
                 response_edits: Vec::new(),
                 body_limit: None,
                 expires: self.expires,

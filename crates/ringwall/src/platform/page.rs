@@ -248,6 +248,7 @@ impl InForce {
         Outcome::Admitted(Box::new(Admitted {
             affinity: health::affinity(&upstream, call),
             upstream,
+            mirrors: self.mirrors(&current.world, &admitted.hop),
             response_edits: std::mem::take(&mut admitted.response_edits),
             body_limit: admitted.body_limit,
             expires: expires(&admitted.caller),

@@ -6,7 +6,7 @@ use super::force::InForce;
 use ringwall_dataplane::page::{Destination, Open, Place, PoolLimits, RetryOn, Speaks, Upstream, UpstreamTls};
 use ringwall_manifest::World;
 use ringwall_mesh::Mode;
-use ringwall_mesh::route::{Retries, RouteChoice, TlsMode};
+use ringwall_mesh::route::{MirrorChoice, Retries, RouteChoice, TlsMode};
 use ringwall_mesh::upstream::{self, Demand, UpstreamPolicy};
 use ringwall_model::inventory::Labels;
 use ringwall_model::{Endpoint, Listener, Millis, Protocol, Service, ServiceId, ServicePort, Workload, WorkloadId};
@@ -23,7 +23,7 @@ pub enum Chosen {
     /// A destination as a workload reaches it, with what the route says of tries: its retries are the World's own, and so
     /// are told apart by where they are.
     Route(Cluster, Option<Millis>, usize),
-    /// A destination of a connection without HTTP.
+    /// A destination of a connection without HTTP, or of a copy.
     Connection(Cluster),
 }
 
@@ -65,6 +65,18 @@ impl InForce {
                 })
             }
         }
+    }
+
+    /// Where copies of a call go; one whose destination is not there is none.
+    pub fn mirrors(&self, world: &World, hop: &Hop) -> Vec<Arc<Upstream>> {
+        let Hop::Upstream { source, route } = hop else { return Vec::new() };
+        let copy = |to: &MirrorChoice| {
+            let cluster = (*source, to.host.clone(), to.port, to.subset.clone());
+            self.known(world, Chosen::Connection(cluster), || {
+                self.cluster(world, *source, &to.host, to.port, to.subset.as_deref())
+            })
+        };
+        route.mirrors.iter().filter_map(copy).collect()
     }
 
     fn application(&self, world: &World, workload: WorkloadId, port: u16, speaks: Speaks) -> Option<Arc<Upstream>> {
