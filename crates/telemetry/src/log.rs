@@ -77,13 +77,13 @@ impl Format {
     }
 
     /// Appends one line, with its end.
-    pub fn render(&self, exchange: &Exchange, names: &Names<'_>, line: &mut String) {
+    pub fn render(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Vec<u8>) {
         match &self.0 {
             Shape::Text(pieces) => pieces.iter().for_each(|piece| piece.write(exchange, names, line)),
             Shape::Json(parts) => parts.iter().for_each(|part| part.write(exchange, names, line)),
         }
-        if !line.ends_with('\n') {
-            line.push('\n');
+        if line.last() != Some(&b'\n') {
+            line.push(b'\n');
         }
     }
 }
@@ -189,11 +189,11 @@ fn literal(parts: &mut Vec<Part>, text: &str) {
 }
 
 impl Part {
-    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut String) {
+    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Vec<u8>) {
         match self {
-            Self::Literal(text) => line.push_str(text),
+            Self::Literal(text) => line.extend_from_slice(text.as_bytes()),
             Self::Typed(Piece::Operator { operator, longest }) => match operator.value(exchange, names) {
-                Value::Absent => line.push_str("null"),
+                Value::Absent => line.extend_from_slice(b"null"),
                 Value::Number(number) => Value::Number(number).write(None, line),
                 value => quoted(line, |line| value.write(*longest, line)),
             },
@@ -206,11 +206,11 @@ impl Part {
 }
 
 impl Piece {
-    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut String) {
+    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Vec<u8>) {
         match self {
-            Self::Literal(text) => line.push_str(text),
+            Self::Literal(text) => line.extend_from_slice(text.as_bytes()),
             Self::Operator { operator, longest } => match operator.value(exchange, names) {
-                Value::Absent => line.push('-'),
+                Value::Absent => line.push(b'-'),
                 value => value.write(*longest, line),
             },
         }
@@ -218,17 +218,19 @@ impl Piece {
 }
 
 /// What is written, as a JSON string.
-fn quoted(line: &mut String, write: impl FnOnce(&mut String)) {
-    line.push('"');
+fn quoted(line: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    line.push(b'"');
     let start = line.len();
     write(line);
-    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if line.bytes().skip(start).all(plain) {
-        return line.push('"');
+    let written = line.get(start..).unwrap_or_default();
+    // Every byte is looked at: without a way out of it the loop takes many at a time.
+    let special = |byte: &u8| (*byte < b' ') | (*byte == b'"') | (*byte == b'\\');
+    if !written.iter().fold(false, |any, byte| any | special(byte)) {
+        return line.push(b'"');
     }
-    let raw = line.split_off(start);
-    line.pop();
-    line.push_str(&Json::from(raw).to_string());
+    let text = Json::from(String::from_utf8_lossy(written)).to_string();
+    line.truncate(start.saturating_sub(1));
+    line.extend_from_slice(text.as_bytes());
 }
 
 /// One connection without HTTP as a line of JSON: the flow log.

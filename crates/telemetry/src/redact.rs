@@ -58,6 +58,20 @@ impl Shown {
         if TARGETS.iter().any(|known| name.eq_ignore_ascii_case(known)) { Self::Target } else { Self::All }
     }
 
+    /// Whether a value may be written as it is, seen at one glance; most are. One that is not may be still.
+    pub fn is_plain(self, value: &[u8]) -> bool {
+        // Every byte is looked at: without a way out of it the loop takes many at a time.
+        let (odd, marks) = value.iter().fold((false, false), |(odd, marks), byte| {
+            (odd | !(b' '..=b'~').contains(byte), marks | matches!(byte, b':' | b'?'))
+        });
+        match self {
+            Self::Nothing => false,
+            // Without a query there is no parameter, without a colon no user before a host.
+            Self::Target => !odd && !marks,
+            Self::All => !odd,
+        }
+    }
+
     /// A value as it may be written.
     pub fn value(self, value: &[u8]) -> Cow<'_, str> {
         match self {

@@ -11,13 +11,15 @@ use crate::metrics::shard::{Number, Shard};
 use crate::peers::{self, Ends, Told};
 use crate::telemetry::Names;
 use ringwall_model::trace::Entry;
-use ringwall_model::{Exchange, Role, SpiffeId};
+use ringwall_model::{Exchange, Reason, Role, SpiffeId};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 /// Kinds of exchanges that a thread remembers.
 const MOST_KINDS: usize = 4096;
+/// Places for kinds that were counted last.
+const RECENT: usize = 64;
 
 /// What is known of exchanges that were alike.
 #[derive(Debug, Default)]
@@ -26,16 +28,17 @@ pub struct Tallies {
     generation: u64,
     /// Keyed, because some of what is hashed (a consumer, a host outside the mesh) is a client's choice.
     hasher: RandomState,
-    kinds: HashMap<u64, Vec<(Kind, Additions)>>,
+    kinds: HashMap<u64, Vec<Arc<Kind>>>,
     count: usize,
+    /// One kind in each place: who makes two meet there makes the keyed way be taken, nothing worse.
+    recent: Vec<Option<Arc<Kind>>>,
 }
 
-/// The series that an exchange adds to, and how much.
-type Additions = Arc<[(Number, Amount)]>;
-
-/// What decides which series an exchange adds to.
+/// What decides which series an exchange adds to, and those series.
 #[derive(Debug)]
 struct Kind {
+    /// The series, and how much each gets.
+    additions: Box<[(Number, Amount)]>,
     role: Role,
     status: u16,
     flags: &'static str,
@@ -82,22 +85,29 @@ enum Amount {
 pub fn count(shard: &mut Shard, exchange: &Exchange, names: &Names<'_>) {
     let protocol = Protocol::of(exchange);
     let known = shard.tallies.find(exchange, &protocol, names.generation);
-    let additions = known.unwrap_or_else(|hash| {
-        let additions: Additions = Making { shard, exchange, names, made: Vec::new() }.all(&protocol).into();
-        shard.tallies.keep(hash, Kind::of(exchange, protocol), additions.clone());
-        additions
+    let kind = known.unwrap_or_else(|hash| {
+        let additions = Making { shard, exchange, names, made: Vec::new() }.all(&protocol).into();
+        shard.tallies.keep(hash, Kind::of(exchange, protocol, additions))
     });
-    for (number, amount) in &*additions {
+    for (number, amount) in &kind.additions {
         shard.add_to(*number, amount.of(exchange));
     }
 }
 
 impl Tallies {
     /// What exchanges like this one add; else the hash to keep it under.
-    fn find(&mut self, exchange: &Exchange, protocol: &Protocol, generation: u64) -> Result<Additions, u64> {
+    fn find(&mut self, exchange: &Exchange, protocol: &Protocol, generation: u64) -> Result<Arc<Kind>, u64> {
         if self.generation != generation {
             self.kinds.clear();
+            self.recent.clear();
             (self.generation, self.count) = (generation, 0);
+        }
+        self.recent.resize(RECENT, None);
+        let place = self.recent.get_mut(place(exchange));
+        if let Some(Some(kind)) = &place
+            && kind.is_of(exchange, protocol)
+        {
+            return Ok(kind.clone());
         }
         let mut hasher = self.hasher.build_hasher();
         parts(exchange).hash(&mut hasher);
@@ -108,18 +118,30 @@ impl Tallies {
             .iter()
             .for_each(|step| (step.layer, step.passed, step.because, step.would_refuse).hash(&mut hasher));
         let hash = hasher.finish();
-        let same = self.kinds.get(&hash).into_iter().flatten().find(|(kind, _)| kind.is_of(exchange, protocol));
-        same.map(|(_, additions)| additions.clone()).ok_or(hash)
+        let same = self.kinds.get(&hash).into_iter().flatten().find(|kind| kind.is_of(exchange, protocol));
+        let same = same.cloned().ok_or(hash)?;
+        place.into_iter().for_each(|place| *place = Some(same.clone()));
+        Ok(same)
     }
 
-    fn keep(&mut self, hash: u64, kind: Kind, additions: Additions) {
+    fn keep(&mut self, hash: u64, kind: Kind) -> Arc<Kind> {
         if self.count >= MOST_KINDS {
             self.kinds.clear();
             self.count = 0;
         }
         self.count += 1;
-        self.kinds.entry(hash).or_default().push((kind, additions));
+        let kind = Arc::new(kind);
+        self.kinds.entry(hash).or_default().push(kind.clone());
+        kind
     }
+}
+
+/// The place of exchanges that are alike: of a few numbers, as nothing depends on it but the time it takes.
+fn place(exchange: &Exchange) -> usize {
+    let rule = |reason: Reason| if let Reason::Rule(id) = reason { id.0 as usize + 1 } else { 0 };
+    let steps = exchange.trace.steps().iter().map(|step| rule(step.because));
+    let parts = [exchange.status.into(), exchange.role as usize, exchange.route.len(), exchange.cluster.len()];
+    parts.into_iter().chain(steps).fold(0_usize, |sum, part| sum.wrapping_mul(31).wrapping_add(part)) % RECENT
 }
 
 type Parts<'a> = (
@@ -149,8 +171,9 @@ fn parts(exchange: &Exchange) -> Parts<'_> {
 }
 
 impl Kind {
-    fn of(exchange: &Exchange, protocol: Protocol) -> Self {
+    fn of(exchange: &Exchange, protocol: Protocol, additions: Box<[(Number, Amount)]>) -> Self {
         Self {
+            additions,
             role: exchange.role,
             status: exchange.status,
             flags: exchange.flags,

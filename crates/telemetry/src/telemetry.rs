@@ -199,7 +199,7 @@ impl Telemetry {
             self.inspected(exchange, inspected);
         }
         if self.decisions.is_some() && self.is_recorded(exchange) {
-            self.write(Log::Decisions, &format!("{}\n", crate::record::exchange(exchange, names)), exchange.started);
+            self.write(Log::Decisions, format!("{}\n", crate::record::exchange(exchange, names)), exchange.started);
         }
         if self.spans.keep(exchange) == Some(Kept::ForAnother) {
             self.metrics.add(Id::Spans, &["queue-full"], 1.0);
@@ -208,11 +208,11 @@ impl Telemetry {
 
     /// Renders into a line that the thread keeps.
     fn access(&self, format: &Format, exchange: &Exchange, names: &Names<'_>) {
-        thread_local!(static LINE: RefCell<String> = const { RefCell::new(String::new()) });
+        thread_local!(static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
         LINE.with_borrow_mut(|line| {
             line.clear();
             format.render(exchange, names, line);
-            self.write(Log::Access, line, exchange.started);
+            self.write(Log::Access, &*line, exchange.started);
             line.shrink_to(LONG_LINE);
         });
     }
@@ -252,11 +252,11 @@ impl Telemetry {
         if !at_tls && !connection.cluster.is_empty() {
             self.count_tcp(connection, names);
         }
-        self.write(Log::Flow, &log::flow(connection, names), connection.started);
+        self.write(Log::Flow, log::flow(connection, names), connection.started);
         if self.decisions.is_some() {
             self.write(
                 Log::Decisions,
-                &format!("{}\n", crate::record::connection(connection, names)),
+                format!("{}\n", crate::record::connection(connection, names)),
                 connection.started,
             );
         }
@@ -309,8 +309,8 @@ impl Telemetry {
         moves.iter().for_each(|(id, amount)| self.metrics.add(*id, &[cluster], *amount));
     }
 
-    fn write(&self, log: Log, line: &str, at: Timestamp) {
-        if self.writer.line(log, line, at.seconds()).is_err() {
+    fn write(&self, log: Log, line: impl AsRef<[u8]>, at: Timestamp) {
+        if self.writer.line(log, line.as_ref(), at.seconds()).is_err() {
             self.metrics.add(Id::Dropped, &[log.as_str()], 1.0);
         }
     }

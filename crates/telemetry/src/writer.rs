@@ -159,7 +159,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`Lost`] when it is not written.
-    pub fn line(&self, log: Log, line: &str, second: u64) -> Result<(), Lost> {
+    pub fn line(&self, log: Log, line: &[u8], second: u64) -> Result<(), Lost> {
         if !self.rate.has_room(second) {
             return Err(Lost);
         }
@@ -168,7 +168,7 @@ impl Writer {
         if before + line.len() > MOST_WAITING {
             return Err(Lost);
         }
-        batch.lines.of(log).extend_from_slice(line.as_bytes());
+        batch.lines.of(log).extend_from_slice(line);
         drop(batch);
         if before == 0 {
             self.queue.more.notify_one();

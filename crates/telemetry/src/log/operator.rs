@@ -1,11 +1,11 @@
 //! The operators of Envoy's access-log formats that manifests use.
 
-use crate::redact;
+use crate::redact::Shown;
 use crate::telemetry::Names;
 use ringwall_model::{CallId, Exchange, Fields, Timestamp};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 /// What an operator stands for in one exchange.
@@ -13,7 +13,10 @@ use std::net::{IpAddr, SocketAddr};
 pub enum Value<'a> {
     Absent,
     Number(u64),
+    /// Of our own.
     Text(Cow<'a, str>),
+    /// As somebody sent it: what may be written of it is said beside it.
+    Sent(&'a [u8], Shown),
     Time(Timestamp),
     Address(SocketAddr),
     Host(IpAddr),
@@ -22,53 +25,95 @@ pub enum Value<'a> {
 
 impl Value<'_> {
     /// Appends it, cut after so many bytes.
-    pub fn write(&self, longest: Option<usize>, out: &mut String) {
+    pub fn write(&self, longest: Option<usize>, out: &mut Vec<u8>) {
         let start = out.len();
-        // Writing to a string does not fail.
-        let _ = match self {
-            Self::Absent => Ok(()),
-            Self::Number(number) => write!(out, "{number}"),
-            Self::Text(text) => out.write_str(text),
-            Self::Time(time) => {
-                write_time(*time, out);
-                Ok(())
+        match self {
+            Self::Absent => {}
+            Self::Number(number) => write_number(*number, out),
+            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Sent(value, shown) if shown.is_plain(value) => out.extend_from_slice(value),
+            Self::Sent(value, shown) => out.extend_from_slice(shown.value(value).as_bytes()),
+            Self::Time(time) => write_time(*time, out),
+            Self::Address(SocketAddr::V4(address)) => {
+                write_host(IpAddr::V4(*address.ip()), out);
+                out.push(b':');
+                write_number(address.port().into(), out);
             }
-            Self::Address(address) => write!(out, "{address}"),
-            Self::Host(host) => write!(out, "{host}"),
-            Self::Id(id) => write!(out, "{id}"),
-        };
+            // Writing to memory does not fail.
+            Self::Address(address @ SocketAddr::V6(_)) => drop(write!(out, "{address}")),
+            Self::Host(host) => write_host(*host, out),
+            Self::Id(id) => out.extend_from_slice(id.uuid().as_bytes()),
+        }
         if let Some(longest) = longest {
-            out.truncate(out.floor_char_boundary(start.saturating_add(longest)));
+            cut(out, start, longest);
         }
     }
 }
 
+/// Cuts what was written since `start`, between two characters.
+fn cut(out: &mut Vec<u8>, start: usize, longest: usize) {
+    let is_inside = |byte: &u8| (0x80..0xc0).contains(byte);
+    let mut end = start.saturating_add(longest);
+    while end > start && out.get(end).is_some_and(is_inside) {
+        end -= 1;
+    }
+    out.truncate(end);
+}
+
+fn write_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        first -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
+}
+
+fn write_host(host: IpAddr, out: &mut Vec<u8>) {
+    match host {
+        IpAddr::V4(host) => {
+            for (at, octet) in host.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                write_number(octet.into(), out);
+            }
+        }
+        IpAddr::V6(host) => drop(write!(out, "{host}")),
+    }
+}
+
 /// As RFC 3339; all but the milliseconds is made once a second on each thread.
-fn write_time(time: Timestamp, out: &mut String) {
+fn write_time(time: Timestamp, out: &mut Vec<u8>) {
     thread_local!(static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) });
     SECOND.with_borrow_mut(|(second, text)| {
         if *second != time.seconds() {
             (*second, *text) = (time.seconds(), time.rfc3339());
             text.truncate("2026-11-23T16:04:12.".len());
         }
-        out.push_str(text);
+        out.extend_from_slice(text.as_bytes());
     });
     let millis = time.0 % 1000;
-    out.extend([millis / 100, millis / 10 % 10, millis % 10].map(|digit| char::from(b'0' + digit as u8)));
-    out.push('Z');
+    out.extend([millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8));
+    out.push(b'Z');
 }
 
 /// Name of a field, in lower case, and what may be written of its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     text: String,
-    shown: redact::Shown,
+    shown: Shown,
 }
 
 impl Name {
     fn read(name: &str) -> Self {
         let text = name.to_ascii_lowercase();
-        Self { shown: redact::Shown::of(&text), text }
+        Self { shown: Shown::of(&text), text }
     }
 }
 
@@ -188,7 +233,7 @@ impl Operator {
 }
 
 fn present(text: &str) -> Value<'_> {
-    if text.is_empty() { Value::Absent } else { Value::Text(redact::text(text.as_bytes())) }
+    if text.is_empty() { Value::Absent } else { Value::Sent(text.as_bytes(), Shown::All) }
 }
 
 fn either<'a>(first: &Name, second: Option<&Name>, value: impl Fn(&Name) -> Value<'a>) -> Value<'a> {
@@ -200,9 +245,9 @@ fn either<'a>(first: &Name, second: Option<&Name>, value: impl Fn(&Name) -> Valu
 
 fn request<'a>(name: &Name, exchange: &'a Exchange) -> Value<'a> {
     match name.text.as_str() {
-        ":method" => Value::Text(redact::text(&exchange.method)),
-        ":path" => Value::Text(redact::target(&exchange.target)),
-        ":authority" | "host" => Value::Text(redact::text(&exchange.authority)),
+        ":method" => Value::Sent(&exchange.method, Shown::All),
+        ":path" => Value::Sent(&exchange.target, Shown::Target),
+        ":authority" | "host" => Value::Sent(&exchange.authority, Shown::All),
         ":scheme" => Value::Text(if exchange.server_name.is_some() { "https" } else { "http" }.into()),
         "x-request-id" => named(name, &exchange.request_fields).unwrap_or(Value::Id(exchange.id)),
         _ => named(name, &exchange.request_fields).unwrap_or(Value::Absent),
@@ -219,5 +264,5 @@ fn response<'a>(name: &Name, exchange: &'a Exchange) -> Value<'a> {
 }
 
 fn named<'a>(name: &Name, fields: &'a Fields) -> Option<Value<'a>> {
-    fields.first(&name.text).map(|value| Value::Text(name.shown.value(value)))
+    fields.first(&name.text).map(|value| Value::Sent(value, name.shown))
 }

@@ -5,9 +5,9 @@ use ringwall_model::{Exchange, Role, RuleBook};
 use serde_json::{Value, json};
 
 fn render(format: &Format, exchange: &Exchange) -> String {
-    let mut line = String::new();
+    let mut line = Vec::new();
     format.render(exchange, &Names { generation: 1, rules: &RuleBook::default(), inventory: &inventory() }, &mut line);
-    line
+    String::from_utf8(line).unwrap()
 }
 
 #[track_caller]
@@ -71,4 +71,23 @@ fn one_exchange_is_one_line() {
     let hostile = Exchange { target: "/a\r\nGET /b".into(), ..exchange(Role::Edge) };
     assert_eq!(render(&Format::text("%REQ(:PATH)%").0, &hostile), "/a\\x0d\\x0aGET /b\n");
     assert_eq!(render(&Format::default(), &hostile).lines().count(), 1);
+}
+
+#[test]
+fn numbers_addresses_and_cuts_are_as_the_standard_library_writes_them() {
+    let (most, peer) = (u64::MAX, "[2001:db8::a]:65535");
+    let wide = Exchange {
+        received: most,
+        sent: 0,
+        peer: peer.parse().unwrap(),
+        client: "2001:db8::a".parse().unwrap(),
+        local: "255.0.10.1:0".parse().unwrap(),
+        authority: "äöü".into(),
+        ..exchange(Role::Edge)
+    };
+    let format = |format: &str| render(&Format::text(format).0, &wide);
+    assert_eq!(format("%BYTES_RECEIVED% %BYTES_SENT%"), format!("{most} 0\n"));
+    assert_eq!(format("%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS%"), format!("{peer} 255.0.10.1:0\n"));
+    assert_eq!(format("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"), "2001:db8::a\n");
+    assert_eq!(format("%REQ(:AUTHORITY):3%|%REQ(:AUTHORITY):0%|%REQ(:AUTHORITY)%"), "ä||äöü\n");
 }

@@ -221,6 +221,26 @@ fn kong_and_upstreams_have_their_own_metrics() {
 }
 
 #[test]
+fn exchanges_that_meet_in_one_place_are_counted_apart() {
+    let room = room(1000);
+    let names = ["ab", "ba", "cc"];
+    // Of the same lengths and status: they meet in one place of those that were counted last.
+    for name in names.iter().cycle().take(12) {
+        let gateway = Some((Arc::from(*name), Arc::from("alice")));
+        let routed = Exchange { route: (*name).into(), gateway, ..exchange(Role::Gateway) };
+        tell(&room, &RuleBook::default(), Event::Exchange(Box::new(routed)));
+    }
+    let text = room.telemetry.metrics();
+    for name in names {
+        let line = format!(
+            "kong_http_requests_total{{service=\"{name}\",route=\"{name}\",code=\"200\",source=\"service\",\
+             workspace=\"default\",consumer=\"alice\"}} 4\n"
+        );
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}
+
+#[test]
 fn nothing_that_is_written_holds_a_credential() {
     let room = room(1000);
     let all = AccessLog {
