@@ -74,11 +74,11 @@ async fn admit(
     conversation: &Rc<Conversation>,
     mut call: Box<Call>,
     mut body: Body,
-    admitted: Box<Admitted>,
+    mut admitted: Box<Admitted>,
     hold: Rc<Hold>,
     mut record: Record,
 ) -> Response {
-    record.admitted(&admitted);
+    record.admitted(&mut admitted);
     if let Some(limit) = admitted.body_limit {
         body.limit(limit);
         if matches!(call.body, BodyLength::Known(length) if length > limit) {

@@ -66,12 +66,7 @@ impl Record {
             event.target = call.target.clone();
             event.authority = call.authority.clone();
             event.client = call.client.address;
-            for name in ["user-agent", "x-forwarded-for", "referer"] {
-                call.fields.first(name).into_iter().for_each(|value| event.request_fields.push(name, value.clone()));
-            }
-            // The name that the hop before gave the call: `probe` follows it from proxy to proxy.
-            let before = call.fields.first("x-request-id");
-            before.into_iter().for_each(|value| event.request_fields.push("previous-x-request-id", value.clone()));
+            event.request_fields = kept(&call.fields);
         }
         record
     }
@@ -156,11 +151,11 @@ impl Record {
         }
     }
 
-    pub(super) fn admitted(&mut self, admitted: &Admitted) {
+    pub(super) fn admitted(&mut self, admitted: &mut Admitted) {
         self.witness = Some(admitted.witness.clone());
         self.with_event(|event| {
             event.cluster = admitted.upstream.cluster.clone();
-            event.trace = admitted.trace.clone();
+            event.trace = std::mem::take(&mut admitted.trace);
             event.decided.clone_from(&admitted.decided);
             labelled(event, &admitted.labels);
         });
@@ -173,7 +168,7 @@ impl Record {
             event.refused = refused.because;
             event.details = refused.details.clone();
             event.flags = refused.flag;
-            event.trace = refused.trace.clone();
+            event.trace = std::mem::take(&mut refused.trace);
             event.decided.clone_from(&refused.decided);
             labelled(event, &refused.labels);
         });
@@ -240,6 +235,31 @@ impl Record {
     pub(super) fn with(self, body: Body) -> Recorded {
         Recorded { body, record: self }
     }
+}
+
+/// The fields of a request that events have, found in one walk, and the names that they have there.
+const KEPT: [(&str, &str); 4] = [
+    ("user-agent", "user-agent"),
+    ("x-forwarded-for", "x-forwarded-for"),
+    ("referer", "referer"),
+    // The name that the hop before gave the call: `probe` follows it from proxy to proxy.
+    ("x-request-id", "previous-x-request-id"),
+];
+
+fn kept(fields: &Fields) -> Fields {
+    let mut found = [None; KEPT.len()];
+    for field in fields.iter() {
+        for (place, (name, _)) in found.iter_mut().zip(KEPT) {
+            if field.name.len() == name.len() && place.is_none() && field.is(name) {
+                *place = Some(&field.value);
+            }
+        }
+    }
+    let mut kept = Fields(Vec::with_capacity(KEPT.len()));
+    for (value, (_, name)) in found.into_iter().zip(KEPT) {
+        value.into_iter().for_each(|value| kept.push(name, value.clone()));
+    }
+    kept
 }
 
 fn labelled(event: &mut Exchange, labels: &Labels) {
