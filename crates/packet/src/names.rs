@@ -51,6 +51,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self { known: BTreeMap::new() }
+    }
+
     /// Keeps an answer until `until`. Returns whether an address came to be known that was not: then what was compiled
     /// of these names is stale.
     pub fn learn(&mut self, name: &str, address: IpAddr, until: Timestamp) -> Learnt {

@@ -15,6 +15,9 @@ use ringwall_packet::{Flow, Names, Opinion};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// No name has an address here.
+pub static NO_NAMES: Names = Names::new();
+
 /// What refused calls are told; a refused connection is closed.
 const REFUSED: &str = "network policy: access denied";
 
@@ -108,7 +111,7 @@ pub fn leaving(
 }
 
 fn judge(world: &World, source: IpAddr, destination: IpAddr, port: u16) -> Said {
-    judge_with(world, &Names::default(), source, destination, port)
+    judge_with(world, &NO_NAMES, source, destination, port)
 }
 
 fn judge_with(world: &World, names: &Names, source: IpAddr, destination: IpAddr, port: u16) -> Said {
@@ -127,7 +130,7 @@ fn judge_with(world: &World, names: &Names, source: IpAddr, destination: IpAddr,
 }
 
 fn judge_name(world: &World, source: IpAddr, name: &str, port: u16) -> Said {
-    match world.ground.opinion_of_name(&Names::default(), source, name, TCP, port) {
+    match world.ground.opinion_of_name(&NO_NAMES, source, name, TCP, port) {
         Opinion::Pass { because, would_refuse } => Said { decision: Decision::Pass { because }, would_refuse },
         Opinion::Refuse { because } => refuse(because),
     }

@@ -5,15 +5,19 @@ use crate::blocks::{Automatic, Known};
 use crate::rules::{Geography, OnMissing, Policy, Shield, Systems, forbidden};
 use crate::{Action, Facts};
 use ringwall_model::{Builtin, Millis, Reason, Reply, RuleId, WorkloadId};
-use std::collections::{BTreeMap, BTreeSet};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+/// Numbers of policies.
+pub(super) type Allowed = SmallVec<[usize; 4]>;
 
 /// What an address gets.
 pub(super) enum Verdict {
     /// It is kept out.
     Refused { because: Reason, reply: Reply },
     /// It passes; `allowed` holds the numbers of the policies whose allowlist it is on.
-    Passes { because: Reason, delay: Option<Millis>, allowed: BTreeSet<usize> },
+    Passes { because: Reason, delay: Option<Millis>, allowed: Allowed },
 }
 
 /// Refused by a rule of its own, when a database that a policy needs is not there.
@@ -27,9 +31,9 @@ pub(super) fn judge(
     state: State<'_>,
 ) -> Verdict {
     let Some(address) = known.address else {
-        return Verdict::Passes { because: Reason::NoRuleApplies, delay: None, allowed: BTreeSet::new() };
+        return Verdict::Passes { because: Reason::NoRuleApplies, delay: None, allowed: Allowed::new() };
     };
-    let allowing: BTreeMap<usize, RuleId> =
+    let allowing: SmallVec<[(usize, RuleId); 4]> =
         (0..).zip(shield.at(at)).filter_map(|(n, policy)| Some((n, *policy.allow.longest(address)?))).collect();
     let automatic = if allowing.is_empty() { Automatic::Count } else { Automatic::Ignore };
     let delay = match state.blocks.acting(known, automatic, state.now) {
@@ -43,8 +47,8 @@ pub(super) fn judge(
     };
     let mut because = Reason::NoRuleApplies;
     for (number, policy) in shield.at(at).enumerate() {
-        let passed = match allowing.get(&number) {
-            Some(rule) => Ok(Some(*rule)),
+        let passed = match allowing.iter().find(|(allowing, _)| *allowing == number) {
+            Some((_, rule)) => Ok(Some(*rule)),
             None => policy_of(policy, address, followed, state.facts),
         };
         match passed {
@@ -53,7 +57,7 @@ pub(super) fn judge(
             Ok(_) => {}
         }
     }
-    Verdict::Passes { because, delay, allowed: allowing.into_keys().collect() }
+    Verdict::Passes { because, delay, allowed: allowing.into_iter().map(|(number, _)| number).collect() }
 }
 
 /// One policy's lists. `Ok` holds the rule that expressly lets the address pass, if one does.
