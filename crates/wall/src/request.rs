@@ -19,7 +19,6 @@ use ringwall_model::{
     Call, Caller, Decision, Fault, FieldEdit, Judgement, Layer, Listener, Millis, Peer, PeerTls, Reason, Reply, Role,
     Step, Trace, WorkloadId,
 };
-use ringwall_packet::Names;
 use ringwall_shield::{Cause, Exceeded, judge as shield};
 use ringwall_token::{Facts, Known};
 use std::sync::Arc;
@@ -489,11 +488,11 @@ impl<'a> Page<'a> {
             source,
             (&route.host, route.port),
             route.subset.as_ref(),
-            &Names::default(),
+            &packet::NO_NAMES,
         ))?;
         // A copy goes nowhere that the call itself could not go; nothing of it changes the call's fate.
         route.mirrors.retain(|to| {
-            let said = packet::leaving(self.world, source, (&to.host, to.port), to.subset.as_ref(), &Names::default());
+            let said = packet::leaving(self.world, source, (&to.host, to.port), to.subset.as_ref(), &packet::NO_NAMES);
             said.is_none_or(|said| matches!(said.decision, Decision::Pass { .. }))
         });
         Ok(())

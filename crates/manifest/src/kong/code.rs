@@ -108,7 +108,7 @@ pub const ARGUMENT_COMMA: Code = Code(3201);
 pub const ARGUMENT_INDEX: Code = Code(3202);
 /// A change that replaces a whole list.
 pub const PATCH_REPLACES: Code = Code(3203);
-/// A placeholder where an entity's name should stand.
+/// `{id}` or the like where the name of an entity should stand.
 pub const TARGET_PLACEHOLDER: Code = Code(3204);
 /// A call without authentication over clear text.
 pub const ADMIN_CALL: Code = Code(3205);
