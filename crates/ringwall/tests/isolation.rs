@@ -8,6 +8,7 @@ mod policy;
 #[path = "isolation/wall.rs"]
 mod wall;
 
+use ringwall_testkit::pods::shop;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -79,18 +80,8 @@ fn programs_of_workloads_are_held() {
     assert!(kernel.contains("as asked for"), "{kernel}");
 }
 
-/// A pod that may reach one name, and one that may reach nothing.
-const NAMED: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: { name: shop }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: web, namespace: shop, labels: { app: web } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.9.1 }
----
+/// A pod of this namespace may reach one name, and nothing else.
+const NAMED: &str = r#"---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: closed, namespace: shop }
@@ -135,7 +126,7 @@ fn an_allowed_name_is_asked_for_and_its_address_alone_let_through() {
     let folder = tempfile::tempdir().unwrap();
     let (set, state) = (folder.path().join("set"), folder.path().join("state"));
     std::fs::create_dir(&set).unwrap();
-    std::fs::write(set.join("named.yaml"), NAMED).unwrap();
+    std::fs::write(set.join("named.yaml"), shop(&["web"]) + NAMED).unwrap();
     let (server, asked) = resolver([198, 51, 100, 7]);
     let server = format!("name_server={server}");
     let words = [set.to_str().unwrap(), "--set", &server, "--set", "name_keep=10s"];

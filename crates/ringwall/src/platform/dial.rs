@@ -136,17 +136,7 @@ mod tests {
     use super::may_reach;
     use ringwall_manifest::{Input, Options, World, lower};
 
-    const SET: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: { name: shop }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: web, namespace: shop, labels: { app: web } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.1.1 }
----
+    const POLICY: &str = r#"---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: world, namespace: shop }
@@ -158,7 +148,8 @@ spec:
 
     #[test]
     fn a_name_that_points_into_what_a_block_leaves_out_is_not_dialled() {
-        let world: World = lower(&[Input { name: "set.yaml", bytes: SET.as_bytes() }], &Options::default()).0;
+        let set = ringwall_testkit::pods::shop(&["web"]) + POLICY;
+        let world: World = lower(&[Input { name: "set.yaml", bytes: set.as_bytes() }], &Options::default()).0;
         let caller = world.inventory.workloads[0].full_name();
         let may = |at: &str| may_reach(&world, &caller, "api.example.com", at.parse().unwrap());
         assert!(may("198.51.100.7:443"));

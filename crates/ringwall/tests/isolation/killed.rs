@@ -2,26 +2,11 @@
 
 use crate::wall::{Wall, until};
 use crate::{ringwall, text};
+use ringwall_testkit::pods::shop;
 use std::path::Path;
 
-/// Two pods outside the mesh, of which one may reach one port of the other.
-const SET: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: { name: shop }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: web, namespace: shop, labels: { app: web } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.9.1 }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: db, namespace: shop, labels: { app: db } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.9.2 }
----
+/// Who may reach one port of the other.
+const POLICY: &str = r#"---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: db, namespace: shop }
@@ -29,6 +14,11 @@ spec:
   podSelector: { matchLabels: { app: db } }
   ingress: [{ from: [{ podSelector: { matchLabels: { app: web } } }], ports: [{ port: 5432 }] }]
 "#;
+
+/// Two pods outside the mesh, of which one may reach one port of the other.
+fn manifests() -> String {
+    shop(&["web", "db"]) + POLICY
+}
 
 fn namespace(wall: &Wall) -> String {
     text(&wall.run("shop/db", &["readlink", "/proc/self/ns/net"]))
@@ -53,7 +43,7 @@ fn a_killed_wall_leaves_its_rules_and_the_next_takes_the_node_over() {
     let _left = Left(folder.path());
     let (set, state) = (folder.path().join("set"), folder.path().join("state"));
     std::fs::create_dir(&set).unwrap();
-    std::fs::write(set.join("shop.yaml"), SET).unwrap();
+    std::fs::write(set.join("shop.yaml"), manifests()).unwrap();
     std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&state).unwrap();
     // As a machine that was switched off leaves it.
     drop(std::os::unix::net::UnixListener::bind(state.join("node.sock")).unwrap());
@@ -84,7 +74,7 @@ fn a_killed_wall_leaves_its_rules_and_the_next_takes_the_node_over() {
     let status = wall.says(&["kernel", "status"]);
     assert!(status.contains("as asked for") && status.contains("taken over from an earlier wall"), "{status}");
     // A home that is new to the next wall, and one that it has no more.
-    let moved = SET.replace("name: db, namespace", "name: store, namespace").replace("9.2", "9.3");
+    let moved = manifests().replace("name: db, namespace", "name: store, namespace").replace("9.2", "9.3");
     std::fs::write(set.join("shop.yaml"), moved).unwrap();
     wall.kill();
     let wall = up().unwrap();
@@ -105,7 +95,7 @@ fn a_program_that_takes_the_doors_while_there_is_no_wall_loses_its_link() {
     let folder = tempfile::tempdir().unwrap();
     let _left = Left(folder.path());
     let set = folder.path().join("shop.yaml");
-    std::fs::write(&set, SET).unwrap();
+    std::fs::write(&set, manifests()).unwrap();
     let up = || Wall::of(folder.path(), &[set.to_str().unwrap()]);
     let Some(wall) = up() else { return };
     let home = namespace(&wall);

@@ -2,35 +2,12 @@
 
 use crate::wall::{Program, Wall, until};
 use crate::{ringwall, text};
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use ringwall_testkit::pods::shop;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A caller, a store that it may reach, and a log whose policy is only audited.
-const SET: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: { name: shop }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: web, namespace: shop, labels: { app: web } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.9.1 }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: db, namespace: shop, labels: { app: db } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.9.2 }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: log, namespace: shop, labels: { app: log } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.9.3 }
----
+const POLICIES: &str = r#"---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: { name: store, namespace: shop }
@@ -44,11 +21,16 @@ metadata: { name: tried, namespace: shop, annotations: { ringwall.dev/enforcemen
 spec: { podSelector: { matchLabels: { app: log } }, policyTypes: [Ingress] }
 "#;
 
+/// A caller, a store that it may reach, and a log whose policy is only audited.
+fn manifests() -> String {
+    shop(&["web", "db", "log"]) + POLICIES
+}
+
 #[test]
 fn policies_cut_audit_and_tell_when_the_kernel_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let set = folder.path().join("shop.yaml");
-    std::fs::write(&set, SET).unwrap();
+    std::fs::write(&set, manifests()).unwrap();
     let words = [set.to_str().unwrap(), "--set", "established_flows=cut"];
     let Some(wall) = Wall::of(folder.path(), &words) else { return };
     let _servers = [wall.echo("shop/db", &["5432"]), wall.echo("shop/log", &["80"])];
@@ -65,8 +47,7 @@ fn audit_counts_and_tells(wall: &Wall, web: &mut Program) {
     until("a line that it would be refused", || flow().contains("would_be_refused_by"));
     let line = flow().lines().find(|line| line.contains("would_be_refused_by")).unwrap().to_owned();
     assert!(line.contains("NetworkPolicy/shop/tried") && line.contains("10.244.9.3"), "{line}");
-    let counted =
-        || get(wall, "/metrics").1.lines().any(|line| line.contains("tried") && line.contains("would-refuse"));
+    let counted = || wall.get("/metrics").1.lines().any(|line| line.contains("tried") && line.contains("would-refuse"));
     until("a count of what would be refused", counted);
 }
 
@@ -74,9 +55,9 @@ fn audit_counts_and_tells(wall: &Wall, web: &mut Program) {
 fn strict_mode_cuts(wall: &Wall, web: &mut Program, set: &Path) {
     web.connect("10.244.9.2:5432");
     assert!(web.echoes(5));
-    take(wall, set, &SET.replace("5432 }", "5433 }"));
+    take(wall, set, &manifests().replace("5432 }", "5433 }"));
     assert!(!web.echoes(1), "an established flow after a change that forbids it");
-    take(wall, set, SET);
+    take(wall, set, &manifests());
     assert!(web.reaches("10.244.9.2:5432"));
 }
 
@@ -84,10 +65,10 @@ fn strict_mode_cuts(wall: &Wall, web: &mut Program, set: &Path) {
 /// not taken, a block is in force above and told as refused, and asked for again until the kernel has it.
 fn a_kernel_that_refuses_is_told_and_asked_again(wall: &Wall, web: &mut Program, set: &Path) {
     let Some(mut owner) = Owner::take(wall) else { return };
-    assert_eq!(get(wall, "/ready").0, 503);
+    assert_eq!(wall.get("/ready").0, 503);
     let status = wall.says(&["kernel", "status"]);
     assert!(status.contains("NOT READY"), "{status}");
-    std::fs::write(set, SET.replace("5432 }", "5434 }")).unwrap();
+    std::fs::write(set, manifests().replace("5432 }", "5434 }")).unwrap();
     let refused = ringwall(&["reload", "--state-dir", &wall.state]).output().unwrap();
     assert!(!refused.status.success(), "{}", text(&refused));
     let block = ["block", "10.244.9.1", "--for", "1h", "--state-dir", &wall.state];
@@ -96,8 +77,8 @@ fn a_kernel_that_refuses_is_told_and_asked_again(wall: &Wall, web: &mut Program,
     assert!(wall.says(&["blocks"]).contains("10.244.9.1"), "it is not lost");
     assert!(!wall.says(&["kernel", "status"]).contains("1 addresses blocked"), "and not claimed");
     owner.end();
-    take(wall, set, SET);
-    assert_eq!(get(wall, "/ready").0, 200);
+    take(wall, set, &manifests());
+    assert_eq!(wall.get("/ready").0, 200);
     until("the block in the kernel", || wall.says(&["kernel", "status"]).contains("1 addresses blocked"));
     assert!(!web.reaches("10.244.9.2:5432"));
     wall.says(&["unblock", "10.244.9.1"]);
@@ -108,16 +89,6 @@ fn a_kernel_that_refuses_is_told_and_asked_again(wall: &Wall, web: &mut Program,
 fn take(wall: &Wall, set: &Path, text: &str) {
     std::fs::write(set, text).unwrap();
     wall.says(&["reload"]);
-}
-
-/// Status and body of the admin listener's answer.
-fn get(wall: &Wall, path: &str) -> (u16, String) {
-    let at = wall.said.iter().find_map(|line| line.strip_prefix("admin     http://")).unwrap();
-    let mut stream = TcpStream::connect(at.split(' ').next().unwrap()).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: wall\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
 }
 
 /// A process that owns the wall's table in the router, as only its owner may change it, as long as it has an input.
@@ -146,7 +117,7 @@ impl Owner {
         writeln!(input, "delete table inet ringwall; add table inet ringwall {{ flags owner; }}").unwrap();
         child.stdin = Some(input);
         let owner = Self(child);
-        until("the wall's trouble", || get(wall, "/ready").0 == 503);
+        until("the wall's trouble", || wall.get("/ready").0 == 503);
         Some(owner)
     }
 

@@ -1,7 +1,8 @@
 //! An isolated wall, and programs that live in its homes for as long as a test talks to them.
 
 use crate::{is_impossible, ringwall, text};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -64,6 +65,16 @@ impl Wall {
         let output = ringwall(&[command, &["--state-dir", &self.state]].concat()).output().unwrap();
         assert!(output.status.success(), "{command:?}: {}", text(&output));
         text(&output)
+    }
+
+    /// Status and body of the admin listener's answer.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let at = self.said.iter().find_map(|line| line.strip_prefix("admin     http://")).unwrap();
+        let mut stream = TcpStream::connect(at.split(' ').next().unwrap()).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: wall\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
     }
 
     /// Killed, without a word.

@@ -1,38 +1,17 @@
 use crate::{Input, Options, lower};
 use ringwall_model::{Code, Severity};
+use ringwall_testkit::pods::{namespace, pod};
 
-/// Two namespaces with two pods each.
-const PLATFORM: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: { name: shop, labels: { tier: front } }
----
-apiVersion: v1
-kind: Namespace
-metadata: { name: data, labels: { tier: back } }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: web, namespace: shop, labels: { app: web } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.1.1 }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: cart, namespace: shop, labels: { app: cart } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.1.2 }
----
-apiVersion: v1
-kind: Pod
-metadata: { name: db, namespace: data, labels: { app: db } }
-spec: { containers: [{ name: c }] }
-status: { podIP: 10.244.2.1 }
-"#;
+/// Two namespaces with three pods.
+fn platform() -> String {
+    let pods = [("shop/web", "10.244.1.1"), ("shop/cart", "10.244.1.2"), ("data/db", "10.244.2.1")];
+    let pods: String = pods.iter().map(|(name, address)| pod(name, address)).collect();
+    namespace("shop", "tier: front") + &namespace("data", "tier: back") + &pods
+}
 
 /// Codes and places of what the review says of these policies: `(namespace, spec)`.
 fn told(policies: &[(&str, &str)]) -> Vec<(Code, String)> {
-    let mut text = PLATFORM.to_owned();
+    let mut text = platform();
     for (number, (namespace, spec)) in policies.iter().enumerate() {
         text.push_str(&format!(
             "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n\
