@@ -15,6 +15,8 @@ ROOT = os.path.dirname(HERE)
 RESULTS = os.path.join(HERE, "results", "packet.json")
 BARE, OWN, XDP, LIMITED = "netdev drop, no list", "ringwall nftables", "ringwall XDP", "ringwall XDP, limits on"
 SINGLY = "ringwall nftables, blocked singly"
+# Rules between workloads, a link for each, and blocks one after the other.
+ROUTER, UNNAMED = "isolated router", "isolated router, links not named"
 BLOCKS = 300
 # Other examples of this bench, which print their own table; one that is not there is said and not counted.
 OTHERS = [("ringwall-kernel", "apply_cost"), ("ringwall-packet", "compile_cost")]
@@ -88,6 +90,8 @@ def drops(samples, listed):
         target = path == "driver"
         held += ratio("nftables to a bare netdev drop", low[OWN] / low[BARE], 1.6, target)
         held += ratio("the same for single blocks", low[SINGLY] / low[BARE], 1.6, target)
+        held += ratio("the same in the router of workloads", low[ROUTER] / low[BARE], 1.6, target)
+        held += ratio("were its links not named", low[UNNAMED] / low[BARE], 1.6, False)
         held += ratio("XDP to nftables", low[XDP] / low[OWN], 0.5, target)
         print()
     return held

@@ -136,6 +136,17 @@ impl<B: NftBackend> Firewall<B> {
         self.reach(|is| Ok(plan.lay_out(is)?))
     }
 
+    /// As [`Self::apply`], and in the same transaction the lists are asked already at these links, as
+    /// [`Self::set_links`] has it.
+    ///
+    /// # Errors
+    /// As for [`Self::apply`]; the old links are in force then, too.
+    pub fn apply_at(&mut self, links: &[&str], ruleset: &Ruleset, book: &RuleBook) -> Result<Applied, ApplyError> {
+        let before = self.screen.clone();
+        self.screen.set_links(links);
+        self.apply(ruleset, book).inspect_err(|_| self.screen = before)
+    }
+
     /// Replaces the lists of addresses. Before the first ruleset they wait for it.
     ///
     /// # Errors

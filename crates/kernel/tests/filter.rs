@@ -44,6 +44,7 @@ const CASES: &[(&str, fn())] = &[
     ("a_blocked_address_is_dropped_before_all_else", traffic::a_blocked_address_is_dropped_before_all_else),
     ("blocked_networks_lie_over_each_other", traffic::blocked_networks_lie_over_each_other),
     ("a_link_drops_what_is_blocked_before_the_stack", traffic::a_link_drops_what_is_blocked_before_the_stack),
+    ("links_come_and_go_with_the_rules_for_them", traffic::links_come_and_go_with_the_rules_for_them),
     ("a_machine_may_have_the_lists_alone", traffic::a_machine_may_have_the_lists_alone),
     ("what_is_dropped_is_told_with_its_rule", traffic::what_is_dropped_is_told_with_its_rule),
     ("one_source_sends_only_so_much", traffic::one_source_sends_only_so_much),

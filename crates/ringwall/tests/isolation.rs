@@ -1,6 +1,8 @@
 //! The built binary with workloads in namespaces of their own: the tour under the mesh, and unmodified programs in homes.
 //! As root or in user namespaces; where there is neither, not run.
 
+#[path = "isolation/block.rs"]
+mod block;
 #[path = "isolation/killed.rs"]
 mod killed;
 #[path = "isolation/policy.rs"]

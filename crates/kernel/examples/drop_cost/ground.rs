@@ -10,6 +10,7 @@ pub const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 pub const FAR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 pub const LINK: &str = "eth0";
 const INDEX: u32 = 7;
+const OTHERS: u8 = 30;
 const NEAR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const FAR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
@@ -34,7 +35,14 @@ impl Ground {
             set_sysctl("ipv4/conf/default/rp_filter", "0")?;
             let mut links = Links::open()?;
             links.up(LOOPBACK)?;
-            wire(&mut links, FAR, NEAR, NEAR_MAC)
+            wire(&mut links, FAR, NEAR, NEAR_MAC)?;
+            // As many as a router of workloads has.
+            for ((name, _), index) in Self::others().zip(INDEX + 1..) {
+                let end = |name: &str| End { name: name.into(), index, hardware: [2, 0, 0, 1, 0, OTHERS] };
+                links.add_pair(&end(&name), &end(&name), &sender)?;
+                links.up(index)?;
+            }
+            Ok(())
         })?;
         // Without a program or this, a veth makes socket buffers at the sender and takes no frames of a driver.
         let ground = Self { sender, defender };
@@ -44,6 +52,11 @@ impl Ground {
         let cores = std::thread::available_parallelism()?.to_string();
         ground.tell("ethtool", &["-L", LINK, "rx", &cores], "")?;
         Ok(ground)
+    }
+
+    /// The defender's other links, and the addresses of who would be behind them.
+    pub fn others() -> impl Iterator<Item = (String, Ipv4Addr)> {
+        (1..=OTHERS).map(|number| (format!("rw{number}"), Ipv4Addr::new(10, 244, 0, number)))
     }
 
     /// The sender's link, for the generator.

@@ -6,10 +6,10 @@ use ringwall_kernel::blocklist::Lists;
 use ringwall_kernel::nft::layout::{Scope, Settings};
 use ringwall_kernel::xdp::{Mode, Sizes, Xdp};
 use ringwall_model::{RuleBook, RuleId};
-use ringwall_packet::ruleset::Ruleset;
+use ringwall_packet::ruleset::{Endpoint, Ruleset};
 use std::error::Error;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What drops; it must be ended.
 pub enum Way {
@@ -31,6 +31,8 @@ pub const WAYS: &[(&str, Make)] = &[
     ("ringwall nftables", |ground| ringwall(ground, Listed::Feed, &[LINK])),
     ("ringwall nftables, blocked singly", |ground| ringwall(ground, Listed::Singly, &[LINK])),
     ("ringwall nftables, no link named", |ground| ringwall(ground, Listed::Feed, &[])),
+    ("isolated router, links not named", |ground| router(ground, Named::No)),
+    ("isolated router", |ground| router(ground, Named::Yes)),
     ("ringwall XDP", |ground| xdp(ground, Limited::No)),
     ("ringwall XDP, limits on", |ground| xdp(ground, Limited::Yes)),
 ];
@@ -56,7 +58,7 @@ enum Listed {
 
 /// As `ringwall up` does it for the links of a machine.
 fn ringwall(ground: &Ground, how: Listed, links: &[&str]) -> Result<Way, Box<dyn Error>> {
-    let all: Vec<_> = listed().map(Into::into).map(|address: std::net::IpAddr| address.into()).collect();
+    let all: Vec<_> = listed().map(Into::into).map(|address: IpAddr| address.into()).collect();
     ground.defender.run(|| {
         let mut firewall =
             Firewall::open(Settings { scope: Scope::Lists, ..Settings::default() }).map_err(io::Error::other)?;
@@ -74,6 +76,39 @@ fn ringwall(ground: &Ground, how: Listed, links: &[&str]) -> Result<Way, Box<dyn
     Ok(Way::Own)
 }
 
+/// Whether the filter knows the links that frames come in by.
+#[derive(PartialEq, Eq)]
+enum Named {
+    No,
+    Yes,
+}
+
+/// As `ringwall up --isolate` does it in its router: rules between workloads, a link for each, and blocks that came one
+/// after the other.
+fn router(ground: &Ground, named: Named) -> Result<Way, Box<dyn Error>> {
+    let homes = Ground::others().map(|(link, address)| (link, IpAddr::from(address)));
+    let homes = homes.chain([(LINK.to_owned(), super::ground::NEAR)]);
+    let endpoint = |(link, address): (String, IpAddr)| Endpoint {
+        name: link.clone().into(),
+        addresses: vec![address],
+        interface: Some(link.into()),
+        egress: None,
+        ingress: None,
+    };
+    let ruleset = Ruleset { endpoints: homes.map(endpoint).collect(), ..Ruleset::default() };
+    let links: Vec<&str> = match named {
+        Named::No => Vec::new(),
+        Named::Yes => ruleset.endpoints.iter().filter_map(|endpoint| endpoint.interface.as_deref()).collect(),
+    };
+    ground.defender.run(|| {
+        let mut firewall = Firewall::open(Settings::default()).map_err(io::Error::other)?;
+        firewall.apply_at(&links, &ruleset, &RuleBook::default()).map_err(io::Error::other)?;
+        let mut blocker = firewall.blocker().map_err(io::Error::other)?;
+        listed().try_for_each(|one| blocker.block(IpAddr::from(one), None).map_err(io::Error::other))
+    })?;
+    Ok(Way::Own)
+}
+
 #[derive(PartialEq, Eq)]
 pub enum Limited {
     No,
@@ -84,7 +119,7 @@ pub fn xdp(ground: &Ground, limited: Limited) -> Result<Way, Box<dyn Error>> {
     use ringwall_kernel::xdp::{Limits, Rate};
     let (mut xdp, _) = Xdp::load(Sizes::of(LISTED as usize))?;
     for address in listed() {
-        xdp.block(std::net::IpAddr::from(address).into(), None, RuleId(0))?;
+        xdp.block(IpAddr::from(address).into(), None, RuleId(0))?;
     }
     if limited == Limited::Yes {
         // Far above what the client of the flood bench sends, which is limited like all others.

@@ -168,13 +168,13 @@ impl Default for Telling {
 const SNAPLEN: u32 = 96;
 
 /// The same for the place where a flood comes in: only the first of so many packets asks whether it may be told, because
-/// the limit has a lock and asks the clock.
+/// the limit has a lock and asks the clock; for the others there is one rule.
 pub fn seldom_told(telling: Telling, prefix: &str, verdict: Verdict) -> Vec<Rule> {
     const ONE_OF: u32 = 16;
-    let mut rules = told(telling, prefix, verdict);
-    if let Some(tells) = rules.get_mut(1) {
-        let first = Expression::Compare(Register::FIRST, Comparison::Equal, 0_u32.to_ne_bytes().into());
-        tells.splice(0..0, [Expression::Turn(Register::FIRST, ONE_OF), first]);
+    let mut rules = told(telling, prefix, verdict.clone());
+    if let Some(counts) = rules.first_mut() {
+        let others = Expression::Compare(Register::FIRST, Comparison::Unequal, 0_u32.to_ne_bytes().into());
+        counts.extend([Expression::Turn(Register::FIRST, ONE_OF), others, Expression::Verdict(verdict)]);
     }
     rules
 }

@@ -1,7 +1,7 @@
 //! What packets do: admitted, unknown, spoofed, blocked, told.
 
-use crate::lab::{Lab, admits, connection, ip, listen, within};
-use ringwall_kernel::apply::status;
+use crate::lab::{Lab, admits, connection, endpoint, ip, listen, within};
+use ringwall_kernel::apply::{ReadBack, status};
 use ringwall_kernel::blocklist::{Lists, Unblocked};
 use ringwall_kernel::events::{Event, Fate, Listener, Part};
 use ringwall_kernel::link::Links;
@@ -191,6 +191,43 @@ pub fn a_link_drops_what_is_blocked_before_the_stack() {
     lab.firewall.set_links(&[]).unwrap();
     let names = within(&lab.node.router, || lab.firewall.backend().table(&|_| false).unwrap());
     assert!(!names.chains.contains_key("rw_early"));
+}
+
+pub fn links_come_and_go_with_the_rules_for_them() {
+    let mut lab = Lab::with(&["10.244.0.1", "10.244.0.2"], Settings::default());
+    let _server = listen(&lab.home("10.244.0.1"), ip("10.244.0.1"), 80);
+    let apply = |lab: &mut Lab| {
+        let links: Vec<_> = lab.ruleset.endpoints.iter().filter_map(|endpoint| endpoint.interface.clone()).collect();
+        let links: Vec<&str> = links.iter().map(AsRef::as_ref).collect();
+        let applied = lab.firewall.apply_at(&links, &lab.ruleset, &lab.book).unwrap();
+        assert_eq!(applied.read_back, ReadBack::Equal);
+        applied.transactions
+    };
+    assert_eq!(apply(&mut lab), 1);
+    lab.reaches("10.244.0.2", "10.244.0.1", 80);
+    let mut blocker = within(&lab.node.router, || lab.firewall.blocker().unwrap());
+    blocker.block(ip("10.244.0.2"), None).unwrap();
+    lab.does_not_reach("10.244.0.2", "10.244.0.1", 80);
+    let at_link = |lab: &Lab| counted(lab, "b:blocked address, at its link");
+    let before = at_link(&lab);
+    assert!(before >= 1);
+    // A link more is one transaction, together with the rules for it, and what is blocked stays blocked.
+    let home = lab.node.add(ip("10.244.0.3")).unwrap();
+    lab.ruleset.endpoints.push(endpoint("10.244.0.3", &home.interface));
+    assert_eq!(apply(&mut lab), 1);
+    lab.node.open(ip("10.244.0.3")).unwrap();
+    lab.reaches("10.244.0.3", "10.244.0.1", 80);
+    blocker.block(ip("10.244.0.3"), None).unwrap();
+    let counts = at_link(&lab);
+    lab.does_not_reach("10.244.0.3", "10.244.0.1", 80);
+    assert!(at_link(&lab) > counts);
+    lab.does_not_reach("10.244.0.2", "10.244.0.1", 80);
+    // One that is named no more may go.
+    lab.ruleset.endpoints.pop();
+    assert_eq!(apply(&mut lab), 1);
+    lab.node.remove(ip("10.244.0.3")).unwrap();
+    assert_eq!(within(&lab.node.router, || lab.firewall.read_back().unwrap()), ReadBack::Equal);
+    lab.does_not_reach("10.244.0.2", "10.244.0.1", 80);
 }
 
 pub fn a_machine_may_have_the_lists_alone() {

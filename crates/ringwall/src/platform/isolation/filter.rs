@@ -12,6 +12,7 @@ use ringwall_kernel::blocklist::Blocker;
 use ringwall_kernel::conntrack::Connections;
 use ringwall_kernel::events::{Event, Fate, Listener, Part};
 use ringwall_kernel::namespace::Namespace;
+use ringwall_kernel::namespace::node::OUTSIDE;
 use ringwall_kernel::netlink::{Error, Wait};
 use ringwall_kernel::nft::layout::Settings;
 use ringwall_kernel::nft::watch::Watch;
@@ -145,7 +146,11 @@ impl Filter {
 
     fn put(&self, world: &World, share: &Share) -> Result<(), String> {
         let ruleset = compile(&world.ground, &self.names.load(), share);
-        let done = match lock(&self.firewall).apply(&ruleset, &world.rules) {
+        // What is blocked is dropped where it comes from, before the router's stack: a link is named here before it is up,
+        // and no longer before it goes.
+        let homes = share.locals.iter().filter_map(|local| local.interface.as_deref());
+        let links: Vec<&str> = homes.chain([OUTSIDE]).collect();
+        let done = match lock(&self.firewall).apply_at(&links, &ruleset, &world.rules) {
             Ok(Applied { read_back: ReadBack::Differs(names), .. }) => {
                 Err(format!("the kernel has other rules than were asked for: {names:?}"))
             }
