@@ -14,7 +14,8 @@ use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, recvmsg, sendmsg,
-    socket_with, sockopt::socket_peercred,
+    socket_with,
+    sockopt::{Timeout, set_socket_timeout, socket_peercred},
 };
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use std::collections::BTreeMap;
@@ -22,13 +23,16 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Name of the socket in the state folder.
 const NAME: &str = "node.sock";
 /// The most bytes of a message.
 const MOST: usize = 256;
+/// How long an answer may take: one that was stopped must not stop the wall.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A wall's hold on the process that keeps its namespaces. While it is there no other wall gets one.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct Keeper {
     path: PathBuf,
     /// The process.
     pub process: u32,
+    /// It, where this process started it.
+    child: Option<Child>,
 }
 
 /// As [`enter`]; where that means a user namespace, into the one of the namespaces that are kept for this state folder.
@@ -72,8 +78,9 @@ impl Keeper {
             Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
+        set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
         let process = socket_peercred(&socket)?.pid.as_raw_pid().unsigned_abs();
-        let keeper = Self { socket, path, process };
+        let keeper = Self { socket, path, process, child: None };
         let busy = |_| io::Error::new(io::ErrorKind::AddrInUse, "another wall of this state folder has it");
         keeper.ask("here", None).map_err(busy)?;
         Ok(Some(keeper))
@@ -95,10 +102,15 @@ impl Keeper {
         listen(&listener, 8)?;
         // A group of its own: what a terminal tells the wall is not for it.
         program.stdin(Stdio::from(listener)).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let process = program.spawn()?.id();
-        let keeper = Self::find(folder)?;
-        let keeper = keeper.ok_or_else(|| io::Error::other("the process that keeps the node has ended"))?;
-        Ok(Self { process, ..keeper })
+        let child = program.spawn()?;
+        let mut keeper = Self::find(folder)?.ok_or_else(ended)?;
+        (keeper.process, keeper.child) = (child.id(), Some(child));
+        Ok(keeper)
+    }
+
+    /// Whether the process is still there.
+    pub fn is_there(&self) -> bool {
+        self.ask("here", None).is_ok()
     }
 
     /// Keeps a namespace under a label, instead of what was kept under it.
@@ -134,8 +146,13 @@ impl Keeper {
         self.ask("end", None).map(drop)
     }
 
+    /// Ends what is left of one that does not answer; of a killed process that is its number, until who started it has
+    /// asked how it ended.
+    pub(super) fn bury(self) -> io::Result<()> {
+        self.child.map_or(Ok(()), |mut child| child.kill().and_then(|()| child.wait()).map(drop))
+    }
+
     fn ask(&self, text: &str, namespace: Option<&Namespace>) -> io::Result<Vec<(String, Namespace)>> {
-        let ended = || io::Error::new(io::ErrorKind::BrokenPipe, "the process that keeps the node has ended");
         send(&self.socket, text, namespace.map(AsFd::as_fd))?;
         let mut told = Vec::new();
         loop {
@@ -146,6 +163,10 @@ impl Keeper {
             }
         }
     }
+}
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the process that keeps the node has ended")
 }
 
 /// What the keeping process does, until a wall ends it: `listener` is what it was started with as its standard input.

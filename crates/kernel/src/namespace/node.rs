@@ -98,6 +98,25 @@ impl Node {
         self.keeper.as_ref().map(|keeper| keeper.process)
     }
 
+    /// Whether it is to outlive this process, and the process that keeps it is gone.
+    pub fn has_lost_its_keeper(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| !keeper.is_there())
+    }
+
+    /// Gives all of it to another process that keeps it, instead of one that is gone.
+    ///
+    /// # Errors
+    /// When that one is gone, too; then it is not kept.
+    pub fn keep_by(&mut self, keeper: Keeper) -> io::Result<()> {
+        keeper.keep(ROUTER, &self.router)?;
+        keeper.keep(OUTER, &self.outside)?;
+        let homes = self.homes.iter();
+        homes
+            .map(|(at, home)| (label(*at, home.index), &home.namespace))
+            .try_for_each(|(at, home)| keeper.keep(&at, home))?;
+        self.keeper.replace(keeper).map_or(Ok(()), Keeper::bury)
+    }
+
     /// Keeps it no more: its namespaces end with this process.
     pub fn end(&mut self) {
         if let Some(keeper) = self.keeper.take() {
@@ -212,7 +231,9 @@ impl Node {
     pub fn remove(&mut self, address: IpAddr) -> io::Result<()> {
         let Some(home) = self.homes.remove(&address) else { return Ok(()) };
         self.router.run(|| Links::open()?.remove(home.index))?;
-        self.keeper.as_ref().map_or(Ok(()), |keeper| keeper.forget(&label(address, home.index)))
+        let forgotten = self.keeper.as_ref().map(|keeper| keeper.forget(&label(address, home.index)));
+        // One that is gone keeps nothing, and the next one is not given this.
+        forgotten.map_or(Ok(()), |it| it.or_else(|error| if self.has_lost_its_keeper() { Ok(()) } else { Err(error) }))
     }
 
     /// The home of a workload.

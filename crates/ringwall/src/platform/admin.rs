@@ -121,7 +121,7 @@ fn answer(platform: &Weak<Platform>, request: &Request<Incoming>) -> Response<Fu
     let Some(platform) = platform.upgrade() else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the wall is ending\n".into());
     };
-    let trouble = platform.isolation().and_then(|isolation| isolation.filter.trouble());
+    let trouble = platform.isolation().and_then(|isolation| isolation.trouble());
     match request.uri().path() {
         "/metrics" | "/stats/prometheus" => text(StatusCode::OK, platform.metrics()),
         "/healthz" => text(StatusCode::OK, "ok\n".into()),

@@ -23,7 +23,7 @@ use ringwall_model::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::net::{TcpSocket, TcpStream};
@@ -39,6 +39,10 @@ pub struct Isolation {
     resolvers: Resolvers,
     /// The packet filter.
     pub filter: Arc<Filter>,
+    /// Where the process that keeps the node is asked for; `None`: the node ends with this process.
+    folder: Option<PathBuf>,
+    /// Why nobody keeps it.
+    unkept: Mutex<Option<String>>,
     /// Homes that an earlier wall left; so it is a node that is not ours to end when this one does not come up.
     adopted: usize,
 }
@@ -85,7 +89,17 @@ impl Isolation {
         let filter = Arc::new(filter);
         let sources = names::Sources { current, filter: filter.clone(), outside, least: least.0.div_ceil(1000).max(1) };
         let resolvers = Resolvers::start(sources).map_err(no_thread)?;
-        Ok(Self { standing, node: Mutex::new(node), homes: RwLock::default(), opener, resolvers, filter, adopted })
+        Ok(Self {
+            standing,
+            node: Mutex::new(node),
+            homes: RwLock::default(),
+            opener,
+            resolvers,
+            filter,
+            folder: folder.map(Path::to_owned),
+            unkept: Mutex::default(),
+            adopted,
+        })
     }
 
     /// The node.
@@ -98,6 +112,9 @@ impl Isolation {
     /// # Errors
     /// Which home could not be made.
     pub fn make_homes(&self, world: &World) -> Result<(), IsolationError> {
+        if world.inventory.workloads.iter().any(|workload| self.namespace(workload.address).is_none()) {
+            self.keep_on().map_err(|error| IsolationError::step(NO_KEEPER, error))?;
+        }
         let mut node = self.node();
         for workload in &world.inventory.workloads {
             let address = workload.address;
@@ -149,8 +166,37 @@ impl Isolation {
         wanted.into_iter().try_for_each(|address| node.open(address))
     }
 
+    /// When the process that keeps the node has ended, as when somebody killed it, another one keeps it from now on.
+    ///
+    /// # Errors
+    /// Why there is none; then the node would end with this process.
+    pub fn keep_on(&self) -> io::Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let mut node = self.node();
+        let lost = node.keeper().filter(|_| node.has_lost_its_keeper());
+        let kept = match lost {
+            None => Ok(()),
+            Some(_) => keeper(folder).and_then(|keeper| node.keep_by(keeper)),
+        };
+        if let (Some(lost), Ok(()), Some(process)) = (lost, &kept, node.keeper()) {
+            eprintln!("ringwall: process {lost}, which kept the node, has ended; process {process} keeps it now");
+        }
+        let why = kept.as_ref().err().map(|error| format!("{NO_KEEPER}: {error}"));
+        *self.unkept.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        kept
+    }
+
+    /// Why this wall is not ready: the kernel has other rules than were asked for, or nobody keeps the node.
+    pub fn trouble(&self) -> Option<String> {
+        let unkept = || self.unkept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.filter.trouble().or_else(unkept)
+    }
+
     /// What becomes of the node when this process is killed, for people.
     pub fn kept(&self) -> String {
+        if let Some(why) = &*self.unkept.lock().unwrap_or_else(PoisonError::into_inner) {
+            return format!("node         NOT READY: {why}\n");
+        }
         let Some(process) = self.node().keeper() else { return String::new() };
         let adopted = if self.adopted > 0 { ", taken over from an earlier wall" } else { "" };
         format!("node         kept by process {process} when this one is killed{adopted}\n")
@@ -193,6 +239,9 @@ impl Isolation {
         self.homes.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What cannot be done without one: no World with new homes is taken, and the wall is not ready.
+const NO_KEEPER: &str = "the process that keeps the node has ended, and no other could be started";
 
 /// The process that keeps the node of a state folder, started when there is none.
 fn keeper(folder: &Path) -> io::Result<Keeper> {

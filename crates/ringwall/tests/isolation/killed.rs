@@ -2,7 +2,7 @@
 
 use crate::wall::{Wall, until};
 use crate::{ringwall, text};
-use ringwall_testkit::pods::shop;
+use ringwall_testkit::pods::{pod, shop};
 use std::path::Path;
 
 /// Who may reach one port of the other.
@@ -109,4 +109,72 @@ fn a_program_that_takes_the_doors_while_there_is_no_wall_loses_its_link() {
     wall.kill();
     let said = detach(folder.path());
     assert!(said.contains("the node that a wall had left is gone"), "{said}");
+}
+
+/// The process that keeps the node.
+fn keeper(wall: &Wall) -> String {
+    let status = wall.says(&["kernel", "status"]);
+    let (_, behind) = status.split_once("kept by process ").unwrap_or_else(|| panic!("{status}"));
+    behind.split(' ').next().unwrap().to_owned()
+}
+
+fn kill_keeper(process: &str) {
+    assert!(std::process::Command::new("kill").args(["-9", process]).status().unwrap().success());
+}
+
+#[test]
+fn a_killed_keeper_takes_nothing_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let _left = Left(folder.path());
+    let set = folder.path().join("shop.yaml");
+    std::fs::write(&set, manifests()).unwrap();
+    let up = || Wall::of(folder.path(), &[set.to_str().unwrap()]);
+    let Some(wall) = up() else { return };
+    let home = namespace(&wall);
+    let first = keeper(&wall);
+    kill_keeper(&first);
+    until("another keeper", || wall.says(&["kernel", "status"]).contains("kept by") && keeper(&wall) != first);
+
+    // A World with a home more waits for nobody.
+    kill_keeper(&keeper(&wall));
+    std::fs::write(&set, manifests() + &pod("shop/log", "10.244.9.3")).unwrap();
+    wall.says(&["reload"]);
+    let _server = wall.echo("shop/log", &["80"]);
+    assert!(wall.shell("shop/web").reaches("10.244.9.3:80"));
+    let log_home = text(&wall.run("shop/log", &["readlink", "/proc/self/ns/net"]));
+
+    // What the new one keeps is all of it.
+    wall.kill();
+    let wall = up().unwrap();
+    assert!(wall.says(&["kernel", "status"]).contains("taken over from an earlier wall"));
+    assert_eq!(namespace(&wall), home);
+    assert_eq!(text(&wall.run("shop/log", &["readlink", "/proc/self/ns/net"])), log_home);
+}
+
+#[test]
+fn where_no_keeper_can_be_started_the_wall_says_that_it_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let _left = Left(folder.path());
+    let set = folder.path().join("shop.yaml");
+    std::fs::write(&set, manifests()).unwrap();
+    let Some(wall) = Wall::of(folder.path(), &[set.to_str().unwrap()]) else { return };
+    // Something that cannot be taken away is where its socket would be.
+    let socket = Path::new(&wall.state).join("node.sock");
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::create_dir(&socket).unwrap();
+    kill_keeper(&keeper(&wall));
+    std::fs::write(&set, manifests() + &pod("shop/log", "10.244.9.3")).unwrap();
+    let refused = ringwall(&["reload", "--state-dir", &wall.state]).output().unwrap();
+    let why = "the process that keeps the node has ended, and no other could be started";
+    assert!(!refused.status.success() && text(&refused).contains(why), "{}", text(&refused));
+    let (status, body) = wall.get("/ready");
+    assert!(status == 503 && body.contains(why), "{body}");
+    assert!(wall.says(&["kernel", "status"]).contains("NOT READY"));
+    // What is in force goes on.
+    let _server = wall.echo("shop/db", &["5432"]);
+    assert!(wall.shell("shop/web").reaches("10.244.9.2:5432"));
+    std::fs::remove_dir(&socket).unwrap();
+    wall.says(&["reload"]);
+    assert_eq!(wall.get("/ready").0, 200);
+    until("the home of the log", || wall.run("shop/log", &["true"]).status.success());
 }

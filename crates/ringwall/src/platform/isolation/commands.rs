@@ -84,12 +84,14 @@ impl Platform {
         Ok(())
     }
 
-    /// Every few seconds: what somebody changed in the packet filter is put back, and the kernel is asked again for blocks
-    /// that it refused.
+    /// Every few seconds: what somebody changed in the packet filter is put back, the node is kept by another process when
+    /// somebody ended the one that did, and the kernel is asked again for blocks that it refused.
     pub(crate) fn mend_packets(&self) {
         let due = ringwall_control::facts::now().seconds().is_multiple_of(MEND_SECONDS);
         if let Some(isolation) = self.isolation.as_ref().filter(|_| due) {
             isolation.filter.mend();
+            // Why not is told where the wall says whether it is ready.
+            isolation.keep_on().unwrap_or_default();
         }
         if due && self.owed.load(Ordering::Relaxed) && self.block_packets().is_ok() {
             self.owed.store(false, Ordering::Relaxed);
