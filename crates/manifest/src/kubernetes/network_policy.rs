@@ -105,6 +105,8 @@ fn peer(at: Cursor<'_>, namespace: &str) -> Option<Peer> {
     if block.is_present() && selects {
         let title = "a peer is a block of addresses or a choice of pods, not both";
         at.report(at.finding(code::MIXED_PEER, Severity::Error, title).help("make two peers of it"));
+        // Which of them is meant is not known, so they are not judged field by field.
+        _ = (pods.whole(), namespaces.whole());
     }
     if block.is_present() {
         return address_block(block);
