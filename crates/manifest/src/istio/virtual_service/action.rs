@@ -20,6 +20,8 @@ pub(super) fn lower(context: &Context<'_>, at: Cursor<'_>) -> Action {
     if told != 1 {
         let title = "a route needs exactly one of `route`, `redirect`, `directResponse`, `delegate`";
         at.report(at.finding(code::ROUTE_SETTING, Severity::Error, title));
+        // Which of them is meant is not known, so they are not judged field by field.
+        [route, redirected, direct, delegate].iter().for_each(|one| _ = one.whole());
     }
     if redirected.is_present() {
         return Action::Redirect(redirect(redirected));
