@@ -173,6 +173,7 @@ fn local_ratelimit(at: Cursor<'_>, config: Cursor<'_>) -> Option<Extra> {
 
 fn access_log(at: Cursor<'_>, config: Cursor<'_>) -> Option<Extra> {
     let logger = config.get("access_log").items().next()?;
+    logger.descriptive(&["name"]);
     let file = logger.get("typed_config");
     let path = file.get("path").filled()?;
     let format = file.get("log_format").get("json_format");
