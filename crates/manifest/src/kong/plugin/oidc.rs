@@ -132,18 +132,27 @@ fn flow(at: Cursor<'_>, is_community: bool, bearer_jwt: Option<Flag>, lowering: 
     let introspects = at.get("introspection_endpoint").is_present();
     let methods = at.get("auth_methods");
     let has_bearer = texts(methods).is_none_or(|methods| methods.iter().any(|method| &**method == "bearer"));
-    let passes = at.get("unauth_action").string() == Some("pass");
-    if is_community && bearer_only == Some(Flag::On) && !introspects {
+    let unauthenticated = at.get("unauth_action").string();
+    let passes = unauthenticated == Some("pass");
+    // Then the community plugin answers 401 as well, before any login.
+    let denies = unauthenticated == Some("deny");
+    if is_community && bearer_only == Some(Flag::On) && !introspects && !denies {
         let title = "`bearer_only` counts in Kong only beside `introspection_endpoint`: calls without a token are sent to log in";
-        tell(field, code::OIDC_LOGIN, Severity::Warning, title, "here bearer only means it: no token, no call");
+        tell(
+            field,
+            code::OIDC_LOGIN,
+            Severity::Warning,
+            title,
+            "here bearer only means it; in Kong `unauth_action: deny` does",
+        );
     }
     let accepts = if is_community { bearer_only == Some(Flag::On) || bearer_jwt == Some(Flag::On) } else { has_bearer };
     match (accepts, passes) {
         (true, true) => Flow::PassUnauthenticated,
         (true, false) => {
-            if is_community && bearer_only != Some(Flag::On) {
+            if is_community && bearer_only != Some(Flag::On) && !denies {
                 let title = "the login flow is not supported: calls without a bearer token end with 401";
-                tell(at, code::OIDC_LOGIN, Severity::Warning, title, "set `bearer_only: \"yes\"`");
+                tell(at, code::OIDC_LOGIN, Severity::Warning, title, "set `unauth_action: deny`");
             }
             Flow::BearerOnly
         }
