@@ -9,6 +9,7 @@ mod shell;
 mod yaml;
 
 use super::code;
+use crate::node::Value as Tree;
 use crate::source::Input;
 use form::Form;
 use ringwall_gateway::Settings;
@@ -21,7 +22,7 @@ use shell::Request;
 pub struct Import {
     /// A declarative file, `_format_version: "3.0"`.
     pub yaml: String,
-    /// What is to be said of the scripts, at their documents.
+    /// What is to be said of the scripts: at a command, and at the whole script where it is about all of it.
     pub findings: Vec<Finding>,
 }
 
@@ -36,7 +37,7 @@ pub fn import(scripts: &[(DocumentId, &str)]) -> Import {
     for (document, file) in &importing.pieces {
         findings.extend(kongs_answers(*document, file));
     }
-    findings.sort_by(|a, b| (a.primary.document, a.code, &a.title).cmp(&(b.primary.document, b.code, &b.title)));
+    findings.sort_by(|a, b| (&a.primary, a.code, &a.title).cmp(&(&b.primary, b.code, &b.title)));
     findings.dedup();
     Import { yaml, findings }
 }
@@ -52,27 +53,26 @@ struct Importing {
 impl Importing {
     fn script(&mut self, document: DocumentId, text: &str) {
         let mut piece = Map::new();
-        for request in shell::requests(text) {
-            if request.is_clear_text() {
-                let title = "the Admin API is called in clear text, and asks nobody who they are";
-                self.say(
-                    document,
-                    code::ADMIN_CALL,
-                    Severity::Warning,
-                    title.into(),
-                    "keep it on loopback; write a file",
-                );
+        let mut in_clear_text = false;
+        let script = crate::script::read(text);
+        let commands = if let Tree::List(commands) = &script.value { commands.as_slice() } else { &[] };
+        for (index, command) in commands.iter().enumerate() {
+            let at = Place::value(document, format!("/{index}"));
+            let command = command.as_str().unwrap_or_default();
+            if let Some(request) = shell::request(command) {
+                // Once a script: its calls all go the same way.
+                if request.is_clear_text() && !in_clear_text {
+                    in_clear_text = true;
+                    let title = "the Admin API is called in clear text, and asks nobody who they are";
+                    let help = "keep it on loopback; write a file";
+                    self.say(&at, code::ADMIN_CALL, Severity::Warning, title.into(), help);
+                }
+                self.request(&at, &request, &mut piece);
             }
-            self.request(document, &request, &mut piece);
-        }
-        for line in shell::schedules(text) {
-            self.say(
-                document,
-                code::SCHEDULE,
-                Severity::Warning,
-                line.into(),
-                "blocks with a time to live end by themselves",
-            );
+            for line in shell::schedules(command) {
+                let help = "blocks with a time to live end by themselves";
+                self.say(&at, code::SCHEDULE, Severity::Warning, line.into(), help);
+            }
         }
         for (list, entries) in &piece {
             let all = self.file.entry(list.clone()).or_insert_with(|| json!([]));
@@ -83,36 +83,30 @@ impl Importing {
         self.pieces.push((document, piece));
     }
 
-    fn say(&mut self, document: DocumentId, code: ringwall_model::Code, severity: Severity, title: String, help: &str) {
-        let mut finding = Finding::new(code, severity, Place::value(document, ""), title);
+    fn say(&mut self, at: &Place, code: ringwall_model::Code, severity: Severity, title: String, help: &str) {
+        let mut finding = Finding::new(code, severity, at.clone(), title);
         if !help.is_empty() {
             finding = finding.help(help);
         }
         self.findings.push(finding);
     }
 
-    fn request(&mut self, document: DocumentId, request: &Request, piece: &mut Map<String, Value>) {
+    fn request(&mut self, at: &Place, request: &Request, piece: &mut Map<String, Value>) {
         let form = Form::read(&request.arguments);
         for (code, title, help) in form.faults.iter().cloned() {
-            self.say(document, code, Severity::Warning, title, help);
+            self.say(at, code, Severity::Warning, title, help);
         }
         let path: Vec<&str> = request.path.split('/').filter(|segment| !segment.is_empty()).collect();
         match (request.method.as_str(), path.as_slice()) {
             ("POST" | "PUT", [collection]) if is_collection(collection) => add(piece, collection, form.value),
             ("POST" | "PUT", [owners, owner, collection]) if is_collection(owners) => {
-                self.nested(document, (owners, owner, collection), form.value, piece);
+                self.nested(at, (owners, owner, collection), form.value, piece);
             }
-            ("PATCH", [collection, _]) if is_collection(collection) => self.patch(document, request, &form),
+            ("PATCH", [collection, _]) if is_collection(collection) => self.patch(at, request, &form),
             ("GET" | "HEAD", _) => {}
             (method, _) => {
                 let title = format!("`{method} /{}` is not read", path.join("/"));
-                self.say(
-                    document,
-                    code::COMMAND,
-                    Severity::Warning,
-                    title,
-                    "write the file that the calls should come to",
-                );
+                self.say(at, code::COMMAND, Severity::Warning, title, "write the file that the calls should come to");
             }
         }
     }
@@ -120,7 +114,7 @@ impl Importing {
     /// `POST /routes/{id}/plugins`: an entity that belongs to another.
     fn nested(
         &mut self,
-        document: DocumentId,
+        at: &Place,
         (owners, owner, collection): (&str, &str, &str),
         mut value: Map<String, Value>,
         piece: &mut Map<String, Value>,
@@ -129,7 +123,7 @@ impl Importing {
         if name != owner {
             let title = format!("`{owner}` stands for a name that only its reader knows");
             let help = format!("the file says `{name}`; put the name of one of your {owners} there");
-            self.say(document, code::TARGET_PLACEHOLDER, Severity::Warning, title, &help);
+            self.say(at, code::TARGET_PLACEHOLDER, Severity::Warning, title, &help);
         }
         let list = match collection {
             "jwt" => "jwt_secrets",
@@ -142,11 +136,11 @@ impl Importing {
     }
 
     /// Records merge, lists do not: the request's list stands in the place of the old one.
-    fn patch(&mut self, document: DocumentId, request: &Request, form: &Form) {
+    fn patch(&mut self, at: &Place, request: &Request, form: &Form) {
         for name in &form.lists {
             let title = format!("`PATCH` replaces the whole list `{name}`: what was in it before is forgotten");
             self.say(
-                document,
+                at,
                 code::PATCH_REPLACES,
                 Severity::Warning,
                 title,
@@ -155,7 +149,7 @@ impl Importing {
         }
         for argument in request.arguments.iter().filter(|argument| argument.contains('$')) {
             let title = format!("`{argument}` is put together unchecked: `&` in the value adds arguments of its own");
-            self.say(document, code::ARGUMENT_VARIABLE, Severity::Warning, title, "check that it is an address first");
+            self.say(at, code::ARGUMENT_VARIABLE, Severity::Warning, title, "check that it is an address first");
         }
     }
 }

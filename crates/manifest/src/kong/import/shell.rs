@@ -2,13 +2,17 @@
 //!
 //! Follows POSIX shell quoting (XCU section 2.2). Variables stay as written.
 
+use std::net::IpAddr;
+
 /// One call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// Method.
     pub method: String,
     /// Scheme of the address, `http` if it has none.
     pub scheme: String,
+    /// Host, without port.
+    pub host: String,
     /// Path, without query.
     pub path: String,
     /// `--data` arguments, in order.
@@ -18,21 +22,17 @@ pub struct Request {
 impl Request {
     /// Whether it goes out without TLS to another host than this one.
     pub fn is_clear_text(&self) -> bool {
-        self.scheme == "http"
+        let is_here = self.host == "localhost" || self.host.parse().is_ok_and(|it: IpAddr| it.is_loopback());
+        self.scheme == "http" && !is_here
     }
 }
 
-/// The `curl` calls of a script.
-pub fn requests(text: &str) -> Vec<Request> {
-    let commands = text.replace("\\\n", " ");
-    commands.lines().filter_map(|line| request(&words(line))).collect()
-}
-
-fn request(words: &[String]) -> Option<Request> {
+/// The call of a command that is `curl`.
+pub fn request(command: &str) -> Option<Request> {
+    let words = words(command);
     let mut words = words.iter().skip_while(|word| *word != "curl").skip(1).peekable();
     words.peek()?;
-    let mut request =
-        Request { method: String::new(), scheme: "http".into(), path: String::new(), arguments: Vec::new() };
+    let mut request = Request { scheme: "http".into(), ..Request::default() };
     let mut has_address = false;
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -46,7 +46,10 @@ fn request(words: &[String]) -> Option<Request> {
                 has_address = true;
                 let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
                 request.scheme = scheme.to_owned();
-                let path = rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/");
+                let (authority, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, "/"));
+                let host = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(host, _)| host);
+                let host = host.or_else(|| authority.split(':').next()).unwrap_or_default();
+                request.host = host.to_ascii_lowercase();
                 request.path = path.split('?').next().unwrap_or_default().to_owned();
             }
             _ => {}
@@ -85,17 +88,14 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// What a script schedules that will not happen.
-pub fn schedules(text: &str) -> Vec<&'static str> {
+/// What a command schedules that will not happen.
+pub fn schedules(command: &str) -> Vec<&'static str> {
     let mut found = Vec::new();
-    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        if line.contains("at now +") && line.contains("second") {
-            found.push("`at` knows no seconds: the removal is never scheduled");
-        }
-        let removes = line.contains("remove") && line.contains("/-");
-        if removes {
-            found.push("`-` names no element of a list that could be removed (RFC 6902 section 4.2)");
-        }
+    if command.contains("at now +") && command.contains("second") {
+        found.push("`at` knows no seconds: the removal is never scheduled");
+    }
+    if command.contains("remove") && command.contains("/-") {
+        found.push("`-` names no element of a list that could be removed (RFC 6902 section 4.2)");
     }
     found
 }

@@ -62,7 +62,7 @@ fn the_file_can_be_lowered() {
 
 #[test]
 fn what_kong_answers_is_told() {
-    let call = |rest: &str| format!("curl -X POST http://127.0.0.1:8001/routes/r/plugins {rest}");
+    let call = |rest: &str| format!("curl -X POST http://kong-admin:8001/routes/r/plugins {rest}");
     codes(&call("-d name=rate-limiting -d config.minute=5"), &[3205]);
     codes(
         &call("-d name=jwt -d config.claims_to_verify=exp,nbf -d config.uri_param_names[]="),
@@ -75,4 +75,14 @@ fn what_kong_answers_is_told() {
     );
     codes("curl -X PATCH http://a/plugins/x -d \"config.deny[]=${IP}\"", &[3203, 3205, 3206]);
     codes("echo remove | at now + 60 seconds", &[3207]);
+    codes("curl https://kong-admin:8444/services -d name=a -d url=http://a.test", &[]);
+    codes("curl http://[::1]:8001/services -d name=a -d url=http://a.test", &[]);
+}
+
+#[test]
+fn findings_stand_at_their_commands() {
+    let script = "# one\ncurl http://kong-admin/services \\\n  -d name=a -d url=http://a.test\n\
+                  curl http://kong-admin/routes -d name=r -d paths[0]=/a/ -d strip_path=true\n";
+    let places: Vec<_> = of(script).findings.iter().map(|it| (it.code.0, it.primary.pointer.to_string())).collect();
+    assert_eq!(places, [(3205, "/0".into()), (3202, "/1".into())]);
 }
