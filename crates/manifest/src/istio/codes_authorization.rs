@@ -47,7 +47,7 @@ pub const INNER_STAR: Code = Code(2019);
 pub const ROOT_SELECTOR: Code = Code(2050);
 /// `portLevelMtls` without a selector, or empty.
 pub const PORT_LEVEL: Code = Code(2051);
-/// A PeerAuthentication that another of the same scope is older than, and so has no effect.
+/// A PeerAuthentication that another for the same workloads is older than, and so has no effect.
 pub const SHADOWED: Code = Code(2052);
 /// An issuer with keys in two places.
 pub const TWO_KEY_SOURCES: Code = Code(2100);
@@ -57,5 +57,3 @@ pub const KEYS: Code = Code(2101);
 pub const KEY_ADDRESS: Code = Code(2102);
 /// A header name that is not one.
 pub const HEADER_NAME: Code = Code(2103);
-/// An issuer that is empty.
-pub const ISSUER: Code = Code(2104);

@@ -6,7 +6,8 @@ use super::{codes_authorization as codes, selector};
 use crate::{Cursor, Resource};
 use ringwall_mesh::Mode;
 use ringwall_mesh::peer_authentication::PeerAuthentication;
-use ringwall_model::{RuleBook, Severity};
+use ringwall_model::{Finding, RuleBook, Severity};
+use std::collections::BTreeMap;
 
 const MODES: [(&str, Option<Mode>); 4] = [
     ("UNSET", None),
@@ -35,6 +36,25 @@ pub fn lower(resource: &Resource<'_>, rules: &mut RuleBook, root: &str) -> PeerA
         mode: mode(spec.get("mtls")),
         ports: ports(spec.get("portLevelMtls"), selects),
     }
+}
+
+/// Those that have no effect, since another for the same workloads is older, or comes first by name where no time of
+/// creation is known. Nothing of such a resource is joined with the other.
+pub fn shadowed(all: &[PeerAuthentication], rules: &RuleBook) -> Vec<Finding> {
+    let mut ordered: Vec<&PeerAuthentication> = all.iter().collect();
+    ordered.sort_by(|one, other| (&one.created, &one.name).cmp(&(&other.created, &other.name)));
+    let mut first = BTreeMap::new();
+    let mut findings = Vec::new();
+    for policy in ordered {
+        let older = *first.entry((&policy.namespace, &policy.selector.0)).or_insert(policy);
+        let place = |of: &PeerAuthentication| rules.name(of.id).and_then(|name| name.place.clone());
+        if let (false, Some(own), Some(other)) = (older.id == policy.id, place(policy), place(older)) {
+            let title = format!("no effect: PeerAuthentication `{}` is for the same workloads and older", older.name);
+            let finding = Finding::new(codes::SHADOWED, Severity::Warning, own, title);
+            findings.push(finding.related(other, "this one is in force").help("make one resource of both"));
+        }
+    }
+    findings
 }
 
 fn mode(at: Cursor<'_>) -> Option<Mode> {

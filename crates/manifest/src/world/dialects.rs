@@ -239,6 +239,7 @@ fn mesh(opened: &Opened<'_>, scope: &MeshScope, world: &mut World, findings: &mu
             _ => _ = networking::lower(&resource, rules, &mut routing),
         }
     }
+    findings.extend(istio::peer_authentication::shadowed(&policies.peers, &world.rules));
     policies.trust_domain_aliases.clone_from(&routing.settings.trust_domain_aliases);
     world.mesh = Mesh::of(&policies, &world.inventory);
     let (routes, found) = Routes::compile(&routing.routes, &world.inventory);

@@ -48,8 +48,6 @@ pub const CONSECUTIVE_ERRORS: Code = Code(2224);
 pub const TOTAL_EJECTION: Code = Code(2225);
 /// TLS to the outside without a named authority (Istio: IST0128, IST0129).
 pub const SYSTEM_AUTHORITIES: Code = Code(2226);
-/// TLS inside TLS.
-pub const DOUBLE_TLS: Code = Code(2227);
 /// A rule's setting that does not mean what it looks like.
 pub const RULE_SETTING: Code = Code(2228);
 /// A certificate is not verified.
@@ -106,8 +104,6 @@ pub const LUA: Code = Code(2274);
 pub const LEGACY_SETTING: Code = Code(2290);
 /// A mesh setting that stands in the wrong place.
 pub const MISPLACED_SETTING: Code = Code(2291);
-/// A mesh setting that is not enforced.
-pub const MESH_SETTING: Code = Code(2292);
 /// An access log without what would tell why.
 pub const ACCESS_LOG: Code = Code(2293);
 /// Path normalization that leaves a way around path rules.
