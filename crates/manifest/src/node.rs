@@ -10,6 +10,7 @@ mod number;
 mod tests;
 
 pub use cursor::Cursor;
+pub(crate) use ledger::nearest;
 pub use ledger::{FieldRecord, FieldUse, Ledger};
 pub use number::read_duration;
 

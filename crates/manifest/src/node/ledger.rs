@@ -255,7 +255,7 @@ pub(super) fn push_segment(pointer: &mut String, key: &str) {
 }
 
 /// The name that `word` was likely meant to be: at most a third of its letters differ.
-pub(super) fn nearest<'n>(word: &str, names: &[&'n str]) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(word: &str, names: &[&'n str]) -> Option<&'n str> {
     let limit = (word.len().min(64) / 3).max(1);
     let near = |name: &&'n str| (distance(&word.to_ascii_lowercase(), &name.to_ascii_lowercase()), *name);
     let fits = |name: &&&'n str| word.len() <= 64 && name.len().abs_diff(word.len()) <= limit;

@@ -3,7 +3,7 @@
 use super::kinds::{self, Dialect, Lowering};
 use crate::code;
 use crate::kubernetes::Declared;
-use crate::node::{FieldRecord, Ledger, Value};
+use crate::node::{FieldRecord, Ledger, Value, nearest};
 use crate::resource::{Kind, Resource};
 use crate::script;
 use crate::source::{Document, Format, Sources};
@@ -176,10 +176,13 @@ fn joined(group: &str, version: &str) -> String {
 fn near_kinds(kind: Kind<'_>) -> String {
     let same = kinds::KINDS.iter().filter(|served| served.kind == kind.kind);
     let groups: Vec<String> = same.map(|served| format!("`{}`", shown(served.group))).collect();
-    if groups.is_empty() {
-        format!("{} kinds are read; `docs/policy.md` lists them", kinds::KINDS.len())
-    } else {
-        format!("a kind of this name is known in {}", groups.join(", "))
+    if !groups.is_empty() {
+        return format!("a kind of this name is known in {}", groups.join(", "));
+    }
+    let names: Vec<&str> = kinds::KINDS.iter().map(|served| served.kind).collect();
+    match nearest(kind.kind, &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("{} kinds are read; `docs/layers/kinds.md` lists them", names.len()),
     }
 }
 
