@@ -22,6 +22,7 @@ pub mod istio;
 pub mod kong;
 pub mod kubernetes;
 pub mod node;
+pub mod pages;
 pub mod prometheus;
 pub mod read;
 pub mod render;

@@ -1,7 +1,9 @@
 //! Documents that are made from the code: `gen` writes them, `gen --check` fails when one of them is stale.
 
+mod findings;
 mod packet;
 
+use ringwall_manifest::world::kinds::{Dialect, KINDS, Lowering};
 use ringwall_telemetry::metrics::Kind;
 use ringwall_telemetry::metrics::family::FAMILIES;
 use std::fmt::Write as _;
@@ -12,8 +14,12 @@ fn main() -> ExitCode {
     let check = std::env::args().nth(1).is_some_and(|word| word == "--check");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut stale = 0;
+    let [table, list] = findings::files(&root, MADE);
     let pages = [
+        list,
+        table,
         ("docs/layers/head.md", head()),
+        ("docs/layers/kinds.md", kinds()),
         ("docs/layers/packet.md", packet::page(MADE)),
         ("docs/layers/waf.md", waf()),
         ("docs/operate/metrics.md", metrics()),
@@ -45,6 +51,25 @@ fn head() -> String {
     );
     for fault in ringwall_head::fault::ALL {
         let _ = writeln!(page, "| `builtin/head/{}` | {} | {} |", fault.name, fault.status, fault.says);
+    }
+    page
+}
+
+fn kinds() -> String {
+    let mut page = format!(
+        "# Kinds\n{MADE}\nEvery kind that is read, with its versions. One that stands here and is not enforced gives the \
+         finding RW0025; one that does\nnot stand here gives RW0012. Beside them: Kong's declarative files and Grafana's \
+         dashboards.\n\n| group | kind | versions | |\n|---|---|---|---|\n"
+    );
+    for served in KINDS {
+        let what = match served.lowering {
+            Lowering::NotEnforced(why) => format!("read, not enforced: {why}"),
+            Lowering::Inventory(_) => "who and what there is".into(),
+            Lowering::Dialect(Dialect::Prometheus) => "read, not evaluated".into(),
+            Lowering::Dialect(_) => "enforced".into(),
+        };
+        let group = if served.group.is_empty() { "v1" } else { served.group };
+        let _ = writeln!(page, "| {group} | {} | {} | {what} |", served.kind, served.versions.join(", "));
     }
     page
 }
