@@ -35,6 +35,10 @@ pub fn run(check: &Check, common: &Everywhere, settings: &Settings, folder: &Pat
         Format::Junit => render::junit(&findings, &world.sources),
     };
     println!("{}", text.trim_end());
+    // The page of what is worst.
+    if let (Format::Human, Some(worst)) = (common.format, findings.iter().min_by_key(|finding| finding.severity)) {
+        println!("`ringwall explain {}` says more", worst.code);
+    }
     if ringwall_manifest::world::may_be_taken(&findings) { Exit::HELD } else { Exit::FAILED }
 }
 

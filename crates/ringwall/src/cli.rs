@@ -74,7 +74,7 @@ pub enum Command {
     Check(Check),
     /// Judge the calls of literate scenarios by their manifests, in memory, with nothing sent.
     Test(Test),
-    /// Why a call is let through or refused: a recorded one by its id, or one that you describe.
+    /// Why a call is let through or refused: a recorded one by its id, or one that you describe. What a finding means.
     Explain(Explain),
     /// What is in force in the running wall.
     Status,
@@ -270,7 +270,7 @@ pub struct Test {
 /// Options of `explain`.
 #[derive(Clone, Debug, Args)]
 pub struct Explain {
-    /// Id of a refused call (`x-request-id`), or its first characters.
+    /// Id of a refused call (`x-request-id`), or its first characters; or a finding's code, such as RW2001.
     #[arg(required_unless_present = "url")]
     pub id: Option<String>,
     /// Describe a call instead: its URL.

@@ -1,12 +1,32 @@
-//! `ringwall explain`: why a call was let through or refused, layer by layer.
+//! `ringwall explain`: why a call was let through or refused, layer by layer; or what a finding of `check` means.
 //!
-//! In: a record of the running wall, or a call that is described. Out: one line a layer, and the rule's place.
+//! In: a record of the running wall, a call that is described, or a finding's code. Out: one line a layer, and the rule's
+//! place; the finding's page.
 
 pub mod described;
 mod told;
 
-use serde_json::Value;
+use crate::cli::Format;
+use crate::exit::Exit;
+use ringwall_manifest::pages;
+use ringwall_model::Code;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
+
+/// Prints the page about a finding.
+pub fn finding(code: Code, format: Format) -> Exit {
+    let Some(page) = pages::find(code) else {
+        return Exit::usage(format!("there is no finding {code}; `docs/findings/README.md` lists them"));
+    };
+    if format == Format::Human {
+        print!("{}", page.text);
+    } else {
+        let (title, severities) = (page.title(), page.severities().split(", ").collect::<Vec<_>>());
+        let told = json!({ "code": code.to_string(), "title": title, "severities": severities, "page": page.text });
+        println!("{told:#}");
+    }
+    Exit::HELD
+}
 
 /// A recorded call for people.
 pub fn text(record: &Value) -> String {

@@ -45,8 +45,11 @@ fn run(cli: Cli) -> Exit {
         Command::Test(test) => rehearse::run(test, &cli.common),
         Command::Explain(explain) => match (&explain.id, &explain.url) {
             (_, Some(url)) => explain::described::run(url, explain, &cli.common, &settings, &folder),
-            (Some(id), None) => remote.explain(id),
-            (None, None) => Exit::usage("name a call's id, or describe one with --url"),
+            (Some(id), None) => match ringwall_manifest::pages::read_code(id) {
+                Some(code) => explain::finding(code, cli.common.format),
+                None => remote.explain(id),
+            },
+            (None, None) => Exit::usage("name a call's id or a finding's code, or describe a call with --url"),
         },
         Command::Status => remote.status(),
         Command::History => remote.history(),

@@ -92,6 +92,13 @@ fn check_finds_what_the_flawed_set_does_not_mean() {
     let sarif: Value = serde_json::from_str(&checked("sarif")).unwrap();
     assert_eq!(sarif["version"], "2.1.0");
     assert!(sarif["runs"][0]["results"].as_array().unwrap().len() > 50);
+    assert!(sarif["runs"][0]["tool"]["driver"]["rules"][0]["help"]["markdown"].as_str().unwrap().starts_with("# RW"));
+    let human = checked("human");
+    let code =
+        human.trim_end().rsplit_once("`ringwall explain ").and_then(|(_, rest)| rest.strip_suffix("` says more"));
+    let page = exits(&["explain", code.unwrap()], 0);
+    assert!(page.starts_with(&format!("# {} · ", code.unwrap())) && page.contains("```yaml good"), "{page}");
+    exits(&["explain", "RW9999"], 2);
     let junit = checked("junit");
     assert!(junit.starts_with("<?xml") && junit.trim_end().ends_with("</testsuite>"), "{junit}");
 }

@@ -1,5 +1,6 @@
 //! Findings as SARIF 2.1.0 (OASIS), for code hosts that show them beside the lines.
 
+use crate::pages;
 use crate::source::{Sources, position};
 use ringwall_model::{Code, Finding, Place, Severity};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 /// Findings as one SARIF log with one run.
 pub fn sarif(findings: &[Finding], sources: &Sources) -> String {
     let codes: BTreeSet<Code> = findings.iter().map(|finding| finding.code).collect();
-    let rules: Vec<Value> = codes.iter().map(|code| json!({ "id": code.to_string() })).collect();
+    let rules: Vec<Value> = codes.iter().map(|code| rule(*code)).collect();
     let index = |code: Code| codes.iter().position(|known| *known == code).unwrap_or_default();
     let results: Vec<Value> = findings.iter().map(|finding| result(finding, index(finding.code), sources)).collect();
     let log = json!({
@@ -21,6 +22,19 @@ pub fn sarif(findings: &[Finding], sources: &Sources) -> String {
         }],
     });
     format!("{log:#}\n")
+}
+
+/// What a code means: its page.
+fn rule(code: Code) -> Value {
+    match pages::find(code) {
+        None => json!({ "id": code.to_string() }),
+        Some(page) => json!({
+            "id": code.to_string(),
+            "shortDescription": { "text": page.title() },
+            "fullDescription": { "text": page.body() },
+            "help": { "text": page.text, "markdown": page.text },
+        }),
+    }
 }
 
 fn result(finding: &Finding, rule_index: usize, sources: &Sources) -> Value {

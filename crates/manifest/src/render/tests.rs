@@ -13,6 +13,9 @@ fn findings_are_shown_with_their_lines() {
     let json: serde_json::Value = serde_json::from_str(&json(&findings, &world.sources)).unwrap();
     assert_eq!((&json["findings"][0]["place"]["line"], &json["findings"][0]["fix"]), (&4.into(), &"ports".into()));
     let sarif: serde_json::Value = serde_json::from_str(&sarif(&findings, &world.sources)).unwrap();
+    let rule = &sarif["runs"][0]["tool"]["driver"]["rules"][0];
+    assert_eq!((&rule["id"], &rule["shortDescription"]["text"]), (&"RW0020".into(), &"an unknown field".into()));
+    assert!(rule["help"]["markdown"].as_str().unwrap().starts_with("# RW0020 · "));
     let region = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"];
     assert_eq!(
         (&region["startLine"], &region["startColumn"], &region["endColumn"]),
