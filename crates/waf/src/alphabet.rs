@@ -131,6 +131,12 @@ pub(crate) fn of_set(set: impl Iterator<Item = u8>) -> Mask {
     mask & !UPPER
 }
 
+/// The kinds of bytes of prose and identifiers: all but the punctuation of code and markup.
+pub(crate) fn plain() -> Mask {
+    let letters = (b'a'..=b'z').chain(b'0'..=b'9');
+    of_set(letters.chain(*b" \t\n\r.,?!':-_")) | UPPER | HIGH
+}
+
 /// How common a mask is: the number of its kinds, frequent ones counted more. Less is a sharper test.
 pub(crate) fn commonness(mask: Mask) -> u32 {
     let letters = 0x003f_ffff_u64 << 32;

@@ -35,6 +35,24 @@ impl Bits {
         }
     }
 
+    /// Takes a number out.
+    pub fn remove(&mut self, number: usize) {
+        if let Some(word) = self.words.get_mut(number / 64) {
+            *word &= !(1 << (number % 64));
+        }
+    }
+
+    /// Whether any number from one to before another is in the set.
+    #[inline]
+    pub fn any(&self, from: usize, to: usize) -> bool {
+        (from..to).any(|number| self.contains(number))
+    }
+
+    /// How many bytes it takes.
+    pub fn size(&self) -> usize {
+        self.words.len() * size_of::<u64>()
+    }
+
     /// Adds the numbers of another set.
     pub fn extend(&mut self, other: &Self) {
         for (word, more) in self.words.iter_mut().zip(&other.words) {

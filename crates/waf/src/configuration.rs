@@ -126,7 +126,7 @@ pub struct Settings {
     pub response_overflow: Option<Overflow>,
     /// Whether the prefilter is used.
     pub prefilter: Prefilter,
-    /// So many bytes a transaction may hold beside what it must hold: texts that can be made again, at the cost of time.
+    /// So many bytes a transaction may hold beside what it must hold, before it looks for what it can forget.
     /// Absent: 60 KiB, or four times its bodies, in all.
     pub room: Option<usize>,
 }

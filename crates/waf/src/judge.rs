@@ -4,9 +4,9 @@
 //! "Processing phases" and "Actions". Start reading at [`Run::phase`]: rules → links → targets → values.
 
 mod change;
-pub(crate) mod column;
 mod expand;
 mod operate;
+pub(crate) mod pass;
 
 use crate::body::json::plain_indices;
 use crate::configuration::{Engine, Prefilter};
@@ -17,6 +17,7 @@ use crate::state::{Entry, State, Value};
 use crate::template::Key;
 use crate::text::{EMPTY, TextId};
 use crate::transaction::{Fuel, Progress};
+use crate::transform::Transformation;
 use crate::variable::{Aspect, Part, Variable};
 use crate::{Profile, Rules};
 use smallvec::SmallVec;
@@ -50,8 +51,13 @@ impl Run<'_> {
             self.state.position += 1;
             let removed = self.state.removed.contains(*number as usize);
             let Some(rule) = rules.rules.get(*number as usize).filter(|_| !removed) else { continue };
-            if !self.matches(*number, rule) {
-                continue;
+            match self.matches(*number, rule, spent.saturating_add(fuel.0)) {
+                Some(true) => {}
+                Some(false) => continue,
+                None => {
+                    self.state.position = position;
+                    return Progress::Yield;
+                }
             }
             self.note(*number, rule);
             self.relieve(0);
@@ -66,17 +72,19 @@ impl Run<'_> {
         Progress::Pass
     }
 
-    /// Whether the rule and its whole chain match.
-    fn matches(&mut self, number: u32, rule: &Rule) -> bool {
+    /// Whether the rule and its whole chain match. `None`: more than `limit` was spent before that was known.
+    fn matches(&mut self, number: u32, rule: &Rule, limit: u64) -> Option<bool> {
         self.state.rule = number;
         self.state.added = 0;
-        self.state.spent += 8;
         if rule.asks_matched
             && let Some(list) = self.state.lists.get_mut(Variable::MatchedVars as usize)
         {
             list.clear();
         }
-        rule.links.iter().all(|link| self.link(link))
+        let first = rule.links.first().filter(|_| self.prefilters());
+        let may_match = first.map_or(Some(true), |link| self.may_match(link, limit))?;
+        self.state.spent += 8;
+        Some(may_match && rule.links.iter().all(|link| self.link(link)))
     }
 
     /// Whether one of a link's values matches; what a match changes is changed for each.
@@ -85,10 +93,7 @@ impl Run<'_> {
             self.change(link);
             return true;
         }
-        if let Some(group) = link.group
-            && self.prefilters()
-            && (!self.group_admits(link, group) || link.multi_match && !self.any_step_holds(link, group))
-        {
+        if self.prefilters() && self.may_match(link, u64::MAX) == Some(false) {
             return false;
         }
         let mut matched = false;
@@ -122,8 +127,9 @@ impl Run<'_> {
     }
 
     fn members(&mut self, link: &Link, target: &Target) -> bool {
-        if let Some(column) = target.column.filter(|_| self.prefilters()) {
-            return self.column(link, target, column);
+        let is_asked = !target.asks.is_empty() && self.prefilters();
+        if is_asked && !self.asked(&target.asks) {
+            return false;
         }
         let (kept, aspect, part) = target.kept;
         let length = self.state.list(kept).len();
@@ -139,13 +145,12 @@ impl Run<'_> {
                 continue;
             }
             let value = if aspect == Aspect::Name { name } else { value };
-            if self.must_make(value, link.node) {
-                self.relieve(self.state.texts.length(value));
+            if self.check(link, target.variable, name, value) {
+                matched = true;
+                // For the next one like this.
+                let Some(Entry { name, value }) = self.state.list(kept).get(index).copied() else { break };
+                self.relieve(self.state.texts.length(if aspect == Aspect::Name { name } else { value }));
             }
-            // A sweep may have given it another number.
-            let Some(Entry { name, value }) = self.state.list(kept).get(index).copied() else { break };
-            let value = if aspect == Aspect::Name { name } else { value };
-            matched |= self.check(link, target.variable, name, value);
         }
         matched
     }
@@ -291,33 +296,33 @@ impl Run<'_> {
         if link.multi_match {
             return self.check_steps(link, variable, name, value);
         }
-        let text = self.transformed(value, link.node);
-        if self.holds(link, text) == link.negated {
-            return false;
-        }
-        self.matched(link, variable, name, text, true)
+        let text = self.made(value, link.node);
+        let kept = (self.holds(link, &text) != link.negated).then(|| self.kept(value, &text));
+        self.machine.spare.push(text);
+        kept.is_some_and(|text| self.matched(link, variable, name, text, true))
     }
 
     /// `multiMatch`: the operator runs before the first step and after each that changes something.
     fn check_steps(&mut self, link: &Link, variable: Variable, name: TextId, value: TextId) -> bool {
-        let mut steps = SmallVec::<[u32; 16]>::new();
+        let mut steps = SmallVec::<[Transformation; 16]>::new();
         let mut node = link.node;
-        while node != 0 && steps.len() < 64 {
-            steps.push(node);
-            node = self.rules.nodes.get(node as usize).map_or(0, |node| node.parent);
+        while let Some((at, step)) = self.rules.nodes.get(node as usize).and_then(|at| Some((at, at.step?))) {
+            steps.push(step);
+            node = at.parent;
         }
+        let mut text = self.made(value, 0);
         let mut matched = false;
-        let mut last = None;
-        for node in std::iter::once(0).chain(steps.into_iter().rev()) {
-            let text = self.transformed(value, node);
-            if last == Some(text) {
-                continue;
+        let mut last = steps.len();
+        loop {
+            if self.holds(link, &text) != link.negated {
+                let kept = self.kept(value, &text);
+                matched |= self.matched(link, variable, name, kept, true);
             }
-            last = Some(text);
-            if self.holds(link, text) != link.negated {
-                matched |= self.matched(link, variable, name, text, true);
-            }
+            let next = (0..last).rev().find(|at| steps.get(*at).is_some_and(|step| self.step(*step, &mut text)));
+            let Some(at) = next else { break };
+            last = at;
         }
+        self.machine.spare.push(text);
         matched
     }
 

@@ -7,6 +7,7 @@ mod directive;
 mod draft;
 mod effect;
 mod link;
+mod pass;
 
 pub(crate) use directive::Treatment;
 
@@ -18,13 +19,14 @@ use crate::configuration::{AuditEngine, Configuration};
 use crate::operator::pattern::Pattern;
 use crate::operator::phrases::Phrases;
 use crate::prefilter;
-use crate::rule::{Choice, ColumnPlan, Control, Effect, Node, Rule, Target};
+use crate::rule::{Choice, Control, Effect, Node, Rule, Target};
 use crate::seclang::{self, Directive, LoadError};
 use crate::template::Template;
 use crate::transform::Transformation;
 use crate::variable::{COUNT, Variable};
 use draft::{Draft, Entry};
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 /// `TX:0` to `TX:9` come first among the numbered names of `TX`.
 pub(crate) const CAPTURES: u16 = 10;
@@ -41,8 +43,6 @@ pub(crate) struct Lowering<'a> {
     /// Prefixes with their URIs of the rule that is being read (`xmlns`).
     pub namespaces: Vec<(String, String)>,
     nodes: Vec<Node>,
-    columns: Vec<ColumnPlan>,
-    groups: Vec<Box<[u16]>>,
     names: Vec<Box<str>>,
     name_numbers: BTreeMap<Box<str>, u16>,
     uses: [bool; COUNT],
@@ -114,9 +114,7 @@ impl<'a> Lowering<'a> {
             phrases: Vec::new(),
             paths: Vec::new(),
             namespaces: Vec::new(),
-            nodes: vec![Node { parent: 0, step: None, touches: Some(0), own: Some(0) }],
-            columns: Vec::new(),
-            groups: Vec::new(),
+            nodes: vec![Node { parent: 0, step: None, touches: Some(0) }],
             names: Vec::new(),
             name_numbers: BTreeMap::new(),
             uses: [false; COUNT],
@@ -209,57 +207,12 @@ impl<'a> Lowering<'a> {
             let found = self.nodes.iter().position(|node| node.parent == parent && node.step == Some(*step));
             found.map_or_else(
                 || {
-                    let before = self.nodes.get(parent as usize).and_then(|node| node.touches);
-                    let touches = before.zip(step.touches()).map(|(before, own)| before | own);
-                    self.nodes.push(Node { parent, step: Some(*step), touches, own: step.touches() });
+                    self.nodes.push(Node { parent, step: Some(*step), touches: step.touches() });
                     self.nodes.len() as u32 - 1
                 },
                 |found| found as u32,
             )
         })
-    }
-
-    /// The nodes on the way to a node, the root first.
-    pub fn way(&self, node: u32) -> Vec<u32> {
-        let mut way = vec![node];
-        while let Some(last) = way.last().copied().filter(|last| *last != 0) {
-            way.push(self.nodes.get(last as usize).map_or(0, |node| node.parent));
-        }
-        way.reverse();
-        way
-    }
-
-    /// Numbers the column of a plan's values after a chain of transformations. It is made of the values before them, or,
-    /// where every text is changed, of those before the last one.
-    pub fn column_after(&mut self, plan: &ColumnPlan, node: u32) -> Option<u16> {
-        if node == 0 {
-            return self.column(plan.clone());
-        }
-        let from = self.nodes.get(node as usize).filter(|node| node.touches.is_none()).map_or(0, |node| node.parent);
-        let base = self.column_after(plan, from);
-        self.column(ColumnPlan { node, base, ..plan.clone() })
-    }
-
-    /// Numbers a column.
-    fn column(&mut self, plan: ColumnPlan) -> Option<u16> {
-        let found = self.columns.iter().position(|known| *known == plan);
-        let number = found.unwrap_or(self.columns.len());
-        if found.is_none() {
-            self.columns.push(plan);
-        }
-        u16::try_from(number).ok()
-    }
-
-    /// Numbers a group of columns.
-    pub fn group(&mut self, mut columns: Vec<u16>) -> Option<u16> {
-        columns.sort_unstable();
-        columns.dedup();
-        let found = self.groups.iter().position(|known| **known == *columns);
-        let number = found.unwrap_or(self.groups.len());
-        if found.is_none() {
-            self.groups.push(columns.into());
-        }
-        u16::try_from(number).ok()
     }
 
     /// Compiles a rule, and says whether it asks for the variable.
@@ -301,6 +254,7 @@ impl<'a> Lowering<'a> {
         };
         rules.iter_mut().flat_map(|rule| &mut rule.links).flat_map(|link| &mut link.targets).for_each(tx_pattern);
         let prefilter = prefilter::build(&self.patterns, &self.phrases);
+        let passes = pass::build(&mut rules, &phases, &self.nodes, &self.patterns, &self.phrases, &prefilter);
         let mut effects = rules.iter().flat_map(|rule| &rule.links).flat_map(|link| &link.effects);
         let turns_on =
             |effect: &Effect| matches!(effect, Effect::Control(Control::Audit(to)) if *to != AuditEngine::Off);
@@ -309,8 +263,11 @@ impl<'a> Lowering<'a> {
             rules,
             phases,
             nodes: self.nodes,
-            columns: self.columns,
-            groups: self.groups,
+            sources: passes.sources,
+            asks: passes.asks,
+            source_sets: passes.sets,
+            conditions: passes.conditions,
+            plans: Mutex::default(),
             patterns: self.patterns,
             phrases: self.phrases,
             paths: self.paths,

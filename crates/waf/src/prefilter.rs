@@ -1,23 +1,34 @@
 //! One search for all literals of all operators: what is not found need not be asked.
 //!
-//! In: patterns and phrase lists. Out: [`Literals`]; each operator that has a needed literal (or is a list of phrases) has
-//! a *slot*, and a text has the set of slots whose literals it holds. Letters have no case.
+//! In: patterns and phrase lists. Out: [`Literals`], and of them a [`Search`] for those that some rules need; each operator
+//! that has a needed literal (or is a list of phrases) has a *slot*, and a text has the set of slots whose literals it
+//! holds. Letters have no case.
 //! Each literal is looked for by its rarest piece of two to four bytes: the search asks for each place of the text whether
-//! the bytes there are such a piece, which is two reads in memory that stays in the fastest cache, and compares only then.
+//! the bytes there are such a piece, which is a few reads in memory that stays in the fastest cache, and compares only then.
 
 use crate::alphabet;
 use crate::operator::pattern::Pattern;
 use crate::operator::phrases::Phrases;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// No slot: the operator must be asked.
 pub(crate) const NONE: u16 = u16::MAX;
 /// Phrases shorter than this would be found everywhere; their lists are searched by themselves.
 const SHORTEST_PHRASE: u32 = 2;
 
-/// The literals and who wants them.
+/// All literals and who wants them.
 #[derive(Debug, Default)]
 pub(crate) struct Literals {
+    literals: BTreeMap<Box<[u8]>, Vec<u16>>,
+    /// By pattern, by list of phrases: its slot.
+    patterns: Vec<u16>,
+    phrases: Vec<u16>,
+    slots: u16,
+}
+
+/// A search for the literals of some slots.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
     /// All literals one after the other, lower case; where each begins, and where it ends, is in `places`.
     bytes: Vec<u8>,
     places: Vec<Literal>,
@@ -26,9 +37,6 @@ pub(crate) struct Literals {
     two: Pieces,
     three: Pieces,
     four: Pieces,
-    /// By pattern, by list of phrases: its slot.
-    patterns: Vec<u16>,
-    phrases: Vec<u16>,
     slots: u16,
 }
 
@@ -38,41 +46,19 @@ struct Literal {
     wanted: (u32, u32),
 }
 
-/// Builds the search.
+/// Gives the operators their slots.
 pub(crate) fn build(patterns: &[Pattern], phrases: &[Phrases]) -> Literals {
-    let mut literals: BTreeMap<&[u8], Vec<u16>> = BTreeMap::new();
     let mut built = Literals::default();
     for pattern in patterns {
         let slot = built.seat(!pattern.literals.is_empty());
         built.patterns.push(slot);
-        for literal in pattern.literals.iter().filter(|_| slot != NONE) {
-            literals.entry(literal).or_default().push(slot);
-        }
+        built.want(slot, &pattern.literals);
     }
     for list in phrases {
         let slot = built.seat(list.shortest >= SHORTEST_PHRASE);
         built.phrases.push(slot);
-        for phrase in list.list.iter().filter(|_| slot != NONE) {
-            literals.entry(phrase).or_default().push(slot);
-        }
+        built.want(slot, &list.list);
     }
-    let mut pieces: [Vec<Piece>; 3] = Default::default();
-    for (literal, slots) in literals {
-        let (size, offset) = rarest(literal);
-        let window = literal.get(offset..offset + size).unwrap_or_default();
-        let piece = Piece { gram: gram(window), literal: built.places.len() as u32, end: (offset + size) as u32 };
-        if let Some(list) = pieces.get_mut(size.saturating_sub(2)) {
-            list.push(piece);
-        }
-        let (from, wanted) = (built.bytes.len() as u32, built.wanted.len() as u32);
-        built.bytes.extend(literal.iter().map(u8::to_ascii_lowercase));
-        built.wanted.extend(slots);
-        built
-            .places
-            .push(Literal { bytes: (from, built.bytes.len() as u32), wanted: (wanted, built.wanted.len() as u32) });
-    }
-    let [two, three, four] = pieces;
-    (built.two, built.three, built.four) = (Pieces::new(two), Pieces::new(three), Pieces::new(four));
     built
 }
 
@@ -108,61 +94,90 @@ struct Piece {
     literal: u32,
     /// Where it ends within the literal.
     end: u32,
+    /// The bytes of the literal before and after it; 0: it has none.
+    before: u8,
+    after: u8,
 }
 
 /// Pieces of one size.
 #[derive(Debug, Default)]
 struct Pieces {
-    /// A bit for each hash that a piece has.
+    /// A bit for each hash that a piece has, and for its other half.
     bits: Vec<u64>,
+    /// The bits of a hash above these are used.
+    shift: u32,
     /// Where the pieces of a bucket begin; a bucket holds hashes with the same upper bits.
     starts: Vec<u32>,
     pieces: Vec<Piece>,
 }
 
-/// Bits of a hash, and how many of them number a bucket.
-const HASH: u32 = 17;
-const BUCKETS: u32 = 12;
+/// So many bits of a table for each piece, about: few enough to stay in the fastest cache.
+const SPARSE: usize = 16;
+/// A table has two to the power of these bits, at least and at most.
+const SMALL: u32 = 10;
+const LARGE: u32 = 17;
+/// So many upper bits of those number a bucket.
+const COARSE: u32 = 5;
 
 impl Pieces {
     fn new(mut pieces: Vec<Piece>) -> Self {
         if pieces.is_empty() {
             return Self::default();
         }
-        let mut new = Self { bits: vec![0; 1 << (HASH - 6)], starts: Vec::new(), pieces: Vec::new() };
+        let size = (pieces.len() * SPARSE).next_power_of_two().ilog2().clamp(SMALL, LARGE);
+        let mut new = Self { bits: vec![0; 1 << (size - 6)], shift: 32 - size, ..Self::default() };
         pieces.sort_unstable_by_key(|piece| (hash(piece.gram), piece.gram));
         for piece in &pieces {
-            let hash = hash(piece.gram);
-            if let Some(word) = new.bits.get_mut(hash as usize / 64) {
-                *word |= 1 << (hash % 64);
+            for hash in new.hashes(piece.gram) {
+                if let Some(word) = new.bits.get_mut(hash as usize / 64) {
+                    *word |= 1 << (hash % 64);
+                }
             }
         }
-        let bucket = |piece: &Piece| hash(piece.gram) >> (HASH - BUCKETS);
-        new.starts = (0..=1_u32 << BUCKETS).map(|n| pieces.partition_point(|piece| bucket(piece) < n) as u32).collect();
+        let bucket = |piece: &Piece| hash(piece.gram) >> (32 - size + COARSE);
+        let buckets = 1_u32 << (size - COARSE);
+        new.starts = (0..=buckets).map(|n| pieces.partition_point(|piece| bucket(piece) < n) as u32).collect();
         new.pieces = pieces;
         new
     }
 
-    /// The pieces that may end here; usually none.
+    /// Two places in the table.
     #[inline(always)]
-    fn at(&self, gram: u32) -> &[Piece] {
+    fn hashes(&self, gram: u32) -> [u32; 2] {
         let hash = hash(gram);
-        match self.bits.get(hash as usize / 64) {
-            Some(word) if word >> (hash % 64) & 1 == 1 => self.bucket(hash),
-            _ => &[],
-        }
+        [hash >> self.shift, hash.rotate_left(15) >> self.shift]
     }
 
-    fn bucket(&self, hash: u32) -> &[Piece] {
-        let number = (hash >> (HASH - BUCKETS)) as usize;
+    /// Whether pieces may end here.
+    #[inline(always)]
+    fn may(&self, gram: u32) -> bool {
+        let held = |hash: u32| self.bits.get(hash as usize / 64).map_or(0, |word| word >> (hash % 64));
+        let [one, two] = self.hashes(gram);
+        held(one) & held(two) & 1 == 1
+    }
+
+    /// The pieces of that hash's bucket.
+    fn bucket(&self, gram: u32) -> &[Piece] {
+        let number = (hash(gram) >> (self.shift + COARSE)) as usize;
         let (Some(from), Some(to)) = (self.starts.get(number), self.starts.get(number + 1)) else { return &[] };
         self.pieces.get(*from as usize..*to as usize).unwrap_or_default()
     }
 }
 
+impl Piece {
+    /// Whether the bytes beside it, which ends at `end`, are those of the literal.
+    #[inline]
+    fn may_stand(&self, text: &[u8], end: usize, size: usize) -> bool {
+        let is = |at: Option<usize>, wanted: u8| {
+            wanted == 0 || at.and_then(|at| text.get(at)).is_some_and(|byte| alphabet::lower(*byte) == wanted)
+        };
+        is(Some(end), self.after) && is(end.checked_sub(size + 1), self.before)
+    }
+}
+
 #[inline(always)]
 fn hash(gram: u32) -> u32 {
-    gram.wrapping_mul(0x9e37_79b1) >> (32 - HASH)
+    gram.wrapping_mul(0x9e37_79b1)
 }
 
 impl Literals {
@@ -174,9 +189,10 @@ impl Literals {
         self.slots - 1
     }
 
-    /// How many slots there are.
-    pub fn slots(&self) -> u16 {
-        self.slots
+    fn want(&mut self, slot: u16, literals: &[Vec<u8>]) {
+        for literal in literals.iter().filter(|_| slot != NONE) {
+            self.literals.entry(literal.to_ascii_lowercase().into()).or_default().push(slot);
+        }
     }
 
     /// The slot of a pattern.
@@ -191,18 +207,58 @@ impl Literals {
         self.phrases.get(phrases as usize).copied().unwrap_or(NONE)
     }
 
+    /// A search for the literals of these slots alone.
+    pub fn search(&self, slots: &BTreeSet<u16>) -> Search {
+        let mut search = Search { slots: self.slots, ..Search::default() };
+        let mut pieces: [Vec<Piece>; 3] = Default::default();
+        for (literal, wanted) in &self.literals {
+            let from = search.wanted.len() as u32;
+            search.wanted.extend(wanted.iter().filter(|slot| slots.contains(slot)));
+            if search.wanted.len() as u32 == from {
+                continue;
+            }
+            let (size, offset) = rarest(literal);
+            let end = offset + size;
+            let window = literal.get(offset..end).unwrap_or_default();
+            let byte = |at: Option<usize>| at.and_then(|at| literal.get(at)).copied().unwrap_or(0);
+            let (before, after) = (byte(offset.checked_sub(1)), byte(Some(end)));
+            if let Some(list) = pieces.get_mut(size.saturating_sub(2)) {
+                let literal = search.places.len() as u32;
+                list.push(Piece { gram: gram(window), literal, end: end as u32, before, after });
+            }
+            let start = search.bytes.len() as u32;
+            search.bytes.extend_from_slice(literal);
+            let (end, to) = (search.bytes.len() as u32, search.wanted.len() as u32);
+            search.places.push(Literal { bytes: (start, end), wanted: (from, to) });
+        }
+        let [two, three, four] = pieces;
+        (search.two, search.three, search.four) = (Pieces::new(two), Pieces::new(three), Pieces::new(four));
+        search
+    }
+}
+
+impl Search {
     /// Adds the slots whose literals the text holds to `out`, each once. `seen` is all zero before and after.
     pub fn scan(&self, text: &[u8], seen: &mut Vec<u64>, out: &mut Vec<u16>) {
         seen.resize(usize::from(self.slots).div_ceil(64), 0);
+        if self.places.is_empty() {
+            return;
+        }
         let from = out.len();
         let mut gram = 0_u32;
         for (at, byte) in text.iter().enumerate() {
             gram = gram << 8 | u32::from(alphabet::lower(*byte));
             // Before the fourth byte the gram begins with zeroes, and a piece is then compared in vain at worst.
-            for (pieces, gram) in [(&self.four, gram), (&self.three, gram & 0xff_ffff), (&self.two, gram & 0xffff)] {
-                for piece in pieces.at(gram) {
-                    if piece.gram == gram {
-                        self.compare(piece, text, at + 1, seen, out);
+            let (four, three, two) =
+                (self.four.may(gram), self.three.may(gram & 0xff_ffff), self.two.may(gram & 0xffff));
+            if four | three | two {
+                let sizes = [(four, &self.four, 4), (three, &self.three, 3), (two, &self.two, 2)];
+                for (_, pieces, size) in sizes.into_iter().filter(|(may, ..)| *may) {
+                    let gram = gram & u32::MAX >> (32 - size * 8);
+                    for piece in pieces.bucket(gram).iter().filter(|piece| piece.gram == gram) {
+                        if piece.may_stand(text, at + 1, size as usize) {
+                            self.compare(piece, text, at + 1, seen, out);
+                        }
                     }
                 }
             }
@@ -250,6 +306,7 @@ mod tests {
         let lists: Vec<Phrases> =
             words.iter().map(|word| Phrases::new([word.as_bytes().to_vec()].into_iter())).collect();
         let literals = build(&[], &lists);
+        let search = literals.search(&(0..words.len() as u16).collect());
         let texts: [&[u8]; 9] = [
             b"",
             b"a",
@@ -264,7 +321,7 @@ mod tests {
         let mut seen = Vec::new();
         for text in texts {
             let mut found = Vec::new();
-            literals.scan(text, &mut seen, &mut found);
+            search.scan(text, &mut seen, &mut found);
             found.sort_unstable();
             let lower = text.to_ascii_lowercase();
             let want: Vec<u16> = (0..words.len())

@@ -2,10 +2,12 @@
 
 use crate::alphabet::Mask;
 use crate::bits::Bits;
-use crate::operator::Operator;
+use crate::operator::gate::Gate;
+use crate::operator::{Operator, Order};
 use crate::template::{Key, Template};
 use crate::transform::Transformation;
 use crate::variable::{Aspect, Part, Variable};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A rule: its first link decides when it is asked, its last link whether it matched.
@@ -78,8 +80,9 @@ pub(crate) struct Link {
     pub exclusions: Vec<Exclusion>,
     /// Names the transformation node.
     pub node: u32,
-    /// When all targets have columns and a mismatch of all is no match: the number of their group.
-    pub group: Option<u16>,
+    /// What is asked in passes for all targets: when none of it holds, the link does not match. `None`: some target is not
+    /// asked so.
+    pub asked: Option<Asked>,
     /// The operator, and whether a mismatch is the match.
     pub operator: Operator,
     pub negated: bool,
@@ -102,21 +105,82 @@ pub(crate) struct Target {
     pub choice: Choice,
     /// The number of values is looked at, not the values.
     pub count: bool,
-    /// Number of the column that holds all its values after the link's transformations.
-    pub column: Option<u16>,
+    /// What is asked of its values in passes, as a range of [`crate::Rules::asks`]; empty: each is looked at when its rule
+    /// is judged.
+    pub asks: Range<u32>,
 }
 
-/// Which values a column holds.
+/// What is asked for a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ColumnPlan {
+pub(crate) struct Asked {
+    /// Number of the sources that it is asked of.
+    pub sources: u16,
+    /// The range of [`crate::Rules::asks`].
+    pub asks: Range<u32>,
+}
+
+/// Sources that links ask together, and the conditions that guard the rules of those links.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SourceSet {
+    pub sources: Box<[u16]>,
+    pub guards: u64,
+}
+
+/// Values that go through a pass together, and what may be done to them.
+#[derive(Debug)]
+pub(crate) struct Source {
     /// The list its values are kept in, what of an entry counts, and which entries.
     pub kept: (Variable, Aspect, Part),
     /// Only members of this name, lower case.
     pub name: Option<Box<str>>,
-    /// The chain of transformations.
+    /// What becomes of a value: a tree, each stage before those that come of it. The first one is the value itself.
+    pub stages: Vec<Stage>,
+    /// What is asked: numbers of [`crate::Rules::asks`].
+    pub asks: Vec<u32>,
+}
+
+/// A source has no more stages than these: sets of them are 64 bits.
+pub(crate) const STAGES: usize = 64;
+
+/// A step of a chain of transformations within a source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage {
+    /// Its node.
     pub node: u32,
-    /// The column of the same values before them, or before the last of them.
-    pub base: Option<u16>,
+    /// The stage before it; the first one is its own.
+    pub before: u8,
+    /// The stages from the next one to this come of it.
+    pub end: u8,
+    /// What is done; `None` for the first one.
+    pub step: Option<Transformation>,
+    /// Kinds of bytes without which that changes nothing; `None`: it always does.
+    pub touches: Option<Mask>,
+}
+
+/// An operator that is asked of every text that a source has at a stage.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    /// Number of the source, and the stage.
+    pub source: u16,
+    pub stage: u8,
+    /// The literal slot that a text must have, or [`crate::prefilter::NONE`].
+    pub slot: u16,
+    /// Whose operator it is: the rule, and the link in it.
+    pub rule: u32,
+    pub link: u16,
+    /// The conditions by which a match skips the rule, as bits.
+    pub guards: u64,
+    /// What a text must have beside.
+    pub gate: Gate,
+}
+
+/// When a rule that skips others matches: a known name of `TX` against a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Condition {
+    pub slot: u16,
+    pub order: Order,
+    pub number: i64,
+    pub negated: bool,
 }
 
 /// Which members of a collection are meant.
@@ -151,10 +215,8 @@ pub(crate) struct Node {
     pub parent: u32,
     /// What is done on the way from there; `None` for the root.
     pub step: Option<Transformation>,
-    /// Kinds of bytes without which the whole way changes nothing; `None`: it always does.
+    /// Kinds of bytes without which that changes nothing; `None`: it always does.
     pub touches: Option<Mask>,
-    /// The same for the last step alone.
-    pub own: Option<Mask>,
 }
 
 /// A change that a match makes.

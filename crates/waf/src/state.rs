@@ -6,7 +6,7 @@ use crate::bits::Bits;
 use crate::body::Processor;
 use crate::collections::Collections;
 use crate::configuration::{Access, AuditEngine, Engine};
-use crate::judge::column::Columns;
+use crate::judge::pass::Pass;
 use crate::report::{Interruption, Match};
 use crate::rule::Exclusion;
 use crate::text::sweep::Moves;
@@ -53,9 +53,15 @@ pub(crate) struct State {
     pub lists: Vec<Vec<Entry>>,
     /// How often each list was changed, from 1.
     revisions: Vec<u32>,
-    /// How often any list was changed that a column can be made of.
+    /// By source, and what was found, by ask.
+    pub passes: Vec<Pass>,
+    pub answers: Bits,
+    /// By set of sources: [`State::changes`] when their passes were last seen to be finished.
+    pub settled: Vec<u32>,
+    /// How often any list was changed that a pass goes over.
     pub changes: u32,
-    pub columns: Columns,
+    /// How many times texts were counted.
+    pub counted: u32,
     /// How many of `ARGS` came from the query string.
     pub from_query: usize,
     pub tx: Tx,
@@ -101,7 +107,7 @@ pub(crate) struct State {
     bodies: usize,
     /// With more bytes than these a sweep is due.
     limit: usize,
-    /// Bytes that are not counted one by one: [`State::size`] without texts and columns, at the last sweep.
+    /// Bytes that are not counted one by one: [`State::size`] without texts, at the last sweep.
     beside: usize,
     /// Half of what it might grow when its size was last taken.
     spare: usize,
@@ -110,8 +116,8 @@ pub(crate) struct State {
     moves: Moves,
 }
 
-/// What a transaction may hold of texts that it can make again: so much in all for a small one, and as many times its
-/// bodies for a large one.
+/// What a transaction may hold before it forgets texts that nothing names any more, such as values that rules matched and
+/// captured: so much in all for a small one, and as many times its bodies for a large one.
 const ROOM: usize = 60 << 10;
 const TIMES: usize = 4;
 /// This part of that is left for what is counted too late.
@@ -133,8 +139,12 @@ impl State {
         }
         self.revisions.clear();
         self.revisions.resize(COUNT, 1);
-        self.changes = 1;
-        self.columns.reset(rules.columns.len(), rules.groups.len());
+        self.passes.clear();
+        self.passes.resize(rules.sources.len(), Pass::default());
+        self.answers.reset(rules.asks.len());
+        self.settled.clear();
+        self.settled.resize(rules.source_sets.len(), 0);
+        (self.changes, self.counted) = (1, 0);
         self.from_query = 0;
         self.tx.slots.clear();
         self.tx.slots.resize(rules.names.len(), Value::Unset);
@@ -178,7 +188,6 @@ impl State {
     /// Gives the memory of a large transaction back before the state waits for another one.
     pub fn shrink(&mut self) {
         self.texts.shrink();
-        self.columns.shrink();
         self.moves.shrink();
         self.lists.iter_mut().for_each(give_back);
         [&mut self.request_body, &mut self.response_body, &mut self.scratch].into_iter().for_each(give_back);
@@ -191,7 +200,7 @@ impl State {
     pub fn retained(&self) -> usize {
         let lists: usize = self.lists.iter().map(|list| list.capacity() * size_of::<Entry>()).sum();
         let bodies = self.request_body.capacity() + self.response_body.capacity() + self.scratch.capacity();
-        self.texts.retained() + self.columns.size() + lists + bodies
+        self.texts.retained() + lists + bodies
     }
 
     /// The values of a variable.
@@ -302,7 +311,9 @@ impl State {
     pub fn size(&self) -> usize {
         let lists: usize = self.lists.iter().map(|list| list.len() * size_of::<Entry>()).sum();
         self.texts.size()
-            + self.columns.size()
+            + self.passes.len() * size_of::<Pass>()
+            + self.answers.size()
+            + self.settled.len() * size_of::<u32>()
             + lists
             + self.request_body.len()
             + self.response_body.len()
@@ -319,12 +330,12 @@ impl State {
     /// Whether there is certainly room for a text of so many bytes.
     #[inline]
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.texts.grown + self.columns.gathered() + bytes < self.spare
+        self.texts.grown + bytes < self.spare
     }
 
     /// Makes room for a text of so many bytes, if need be by a sweep.
     pub fn make_room(&mut self, bytes: usize) {
-        if !self.has_room(bytes) && self.texts.size_of_next() + self.columns.size() + self.beside + bytes > self.limit {
+        if !self.has_room(bytes) && self.texts.size_of_next() + self.beside + bytes > self.limit {
             self.sweep();
         }
     }
@@ -346,9 +357,9 @@ impl State {
         self.measure();
     }
 
-    /// Forgets what can be made again. [`TextId`]s that are not part of this state mean nothing after it.
+    /// Forgets what nothing names any more. [`TextId`]s that are not part of this state mean nothing after it.
     pub fn sweep(&mut self) {
-        if !self.texts.has_passing() && self.columns.gathered() == 0 {
+        if !self.texts.has_passing() {
             return;
         }
         self.most = self.most.max(self.size());
@@ -358,14 +369,13 @@ impl State {
         self.texts.sweep(&mut moves);
         self.named(|id| *id = moves.now(*id));
         self.moves = moves;
-        self.columns.sweep();
         for (place, (name, _)) in self.tx.made.iter().enumerate() {
             self.texts.remember(*name, PLACE_IN_TX, TextId(place as u32));
         }
         self.measure();
     }
 
-    /// Every text that something outside of [`Texts`] and [`Columns`] names.
+    /// Every text that something outside of [`Texts`] names.
     fn named(&mut self, mut see: impl FnMut(&mut TextId)) {
         for Entry { name, value } in self.lists.iter_mut().flatten() {
             see(name);
@@ -397,7 +407,7 @@ impl State {
     /// Finds how much more it may hold.
     fn measure(&mut self) {
         let size = self.size();
-        self.beside = size - self.texts.size() - self.columns.size();
+        self.beside = size - self.texts.size();
         self.texts.grown = 0;
         let large = TIMES * self.bodies;
         let most = ROOM.max(large - large / LATE).max(size + LEAST.max(size / PART));

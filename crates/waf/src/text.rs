@@ -1,7 +1,7 @@
 //! The texts of one transaction: bytes in one buffer, equal texts kept once.
 //!
 //! In: bytes. Out: [`TextId`]s. Nothing here lives longer than its transaction; [`Texts::clear`] keeps the memory.
-//! What transformations make of texts can be made again, so it is kept only as long as there is room: see [`sweep`].
+//! Texts that nothing names any more are forgotten when a transaction has no room left: see [`sweep`].
 //! INVARIANT: equal bytes get equal ids as long as the table has room within its probe limit; unequal bytes never do.
 
 pub(crate) mod sweep;
@@ -23,38 +23,18 @@ pub(crate) struct Text {
     pub length: u32,
     /// Which kinds of bytes it holds.
     pub mask: Mask,
-    /// Which literals of the prefilter it holds: the place of a list in [`Texts::hits`]; or [`UNKNOWN`]; or [`LIKE`] and
-    /// the number of a text before it that differs only in the case of letters, and whose literals are therefore the same.
-    literals: u32,
-    /// [`VERDICT`], [`UNLISTED`], and above them the last column that it was counted in.
+    /// [`UNLISTED`], and above it the last number that it was counted under.
     marks: u32,
 }
 
-/// Nobody has looked for its literals yet.
-const UNKNOWN: u32 = u32::MAX;
-/// Its literals are those of another text.
-const LIKE: u32 = 1 << 31;
-/// What libinjection said.
-const VERDICT: u32 = 15;
 /// It is not in the table: an equal text would be kept again.
-const UNLISTED: u32 = 16;
-const COLUMN: u32 = 5;
+const UNLISTED: u32 = 1;
 
 impl Text {
-    /// What libinjection said of it; 0: it was not asked.
-    pub const fn injection(&self) -> u8 {
-        (self.marks & VERDICT) as u8
-    }
-
-    /// Notes more of what libinjection said.
-    pub fn note_injection(&mut self, verdict: u8) {
-        self.marks |= u32::from(verdict) & VERDICT;
-    }
-
-    /// Counts it in a column. `false`: it was counted already.
-    pub const fn count_in(&mut self, column: u32) -> bool {
+    /// Counts it under a number. `false`: it was counted already.
+    pub const fn count_in(&mut self, number: u32) -> bool {
         let before = self.marks;
-        self.marks = before & (VERDICT | UNLISTED) | column << COLUMN;
+        self.marks = before & UNLISTED | number << 1;
         self.marks != before
     }
 }
@@ -68,22 +48,14 @@ pub(crate) struct Texts {
     table: Vec<u32>,
     /// How many texts are in the table.
     listed: usize,
-    /// Numbers noted of texts, such as what transformations make of them by node: (text, kind + 1, number), open
-    /// addressing; kind 0 is free.
+    /// Numbers noted of texts: (text, kind + 1, number), open addressing; kind 0 is free.
     memo: Vec<(u32, u32, u32)>,
     memo_filled: usize,
-    /// Lists of literal slots, each after its length; at 0 an empty one.
-    hits: Vec<u16>,
-    /// By a hash, lists that were added: equal ones are kept once.
-    lists: Vec<u32>,
     lasting: sweep::Lasting,
     /// About how many bytes were added since somebody looked.
     pub grown: usize,
-    facts: sweep::Facts,
 }
 
-/// So many lists of literals are looked at for an equal one.
-const LISTS: usize = 64;
 /// Further than so many places the table is not searched; the text is then kept twice.
 const PROBES: usize = 24;
 /// The table of texts has so many places at least.
@@ -95,8 +67,7 @@ impl Texts {
     /// Gives the memory of a large transaction back.
     pub fn shrink(&mut self) {
         const KEEP: usize = 1 << 16;
-        let is_large =
-            self.bytes.capacity() > KEEP * 2 || self.texts.capacity() > KEEP / 8 || self.hits.capacity() > KEEP;
+        let is_large = self.bytes.capacity() > KEEP * 2 || self.texts.capacity() > KEEP / 8;
         if is_large || self.table.len() > KEEP / 8 || self.memo.len() > KEEP / 8 {
             *self = Self::default();
         }
@@ -113,10 +84,6 @@ impl Texts {
         }
         self.bytes.clear();
         self.texts.clear();
-        self.hits.clear();
-        self.hits.push(0);
-        self.forget_lists();
-        self.facts.clear();
         self.table.fill(0);
         self.listed = 0;
         self.memo.fill((0, 0, 0));
@@ -149,88 +116,12 @@ impl Texts {
         self.text(id).map_or(0, |text| text.length)
     }
 
-    /// A text kept before this one that differs only in the case of letters.
-    pub fn like(&self, id: TextId) -> Option<TextId> {
-        let like = self.text(id).map(|text| text.literals).filter(|at| *at != UNKNOWN && at & LIKE != 0)?;
-        Some(TextId(like & !LIKE)).filter(|like| *like < id)
-    }
-
-    /// Notes that a text differs from one before it only in the case of letters.
-    pub fn set_like(&mut self, id: TextId, like: TextId) {
-        if like < id
-            && let Some(text) = self.text_mut(id).filter(|text| text.literals == UNKNOWN)
-        {
-            text.literals = LIKE | like.0;
-        }
-    }
-
-    /// Where the list of a text's literal slots is, once they were looked for.
-    pub fn literals(&self, id: TextId) -> Option<u32> {
-        self.text(id).map(|text| text.literals).filter(|at| at & LIKE == 0)
-    }
-
-    /// The list of literal slots at a place.
-    #[inline]
-    pub fn slots(&self, at: u32) -> &[u16] {
-        let at = at as usize;
-        let length = usize::from(self.hits.get(at).copied().unwrap_or(0));
-        self.hits.get(at + 1..at + 1 + length).unwrap_or_default()
-    }
-
-    /// Notes the list of a text's literal slots that is at a place.
-    pub fn set_literals(&mut self, id: TextId, at: u32) {
-        if let Some(text) = self.text_mut(id) {
-            text.literals = at;
-        }
-    }
-
-    /// Adds the list of slots that `scan` finds in a text; its place. There are fewer slots than [`u16::MAX`].
-    pub fn add_literals(&mut self, id: TextId, scan: impl FnOnce(&[u8], &mut Vec<u16>)) -> u32 {
-        let mut hits = std::mem::take(&mut self.hits);
-        let at = hits.len();
-        hits.push(0);
-        scan(self.bytes(id), &mut hits);
-        let found = (hits.len() - at - 1) as u16;
-        if let Some(length) = hits.get_mut(at) {
-            *length = found;
-        }
-        self.hits = hits;
-        self.listed_once(at)
-    }
-
-    /// The place of a list equal to the last one, which begins at `at`; it is given up then.
-    fn listed_once(&mut self, at: usize) -> u32 {
-        let list = self.hits.get(at..).unwrap_or_default();
-        if list.len() <= 1 {
-            self.hits.truncate(at);
-            return 0;
-        }
-        let hash =
-            list.iter().fold(0_u32, |hash, slot| (hash.rotate_left(5) ^ u32::from(*slot)).wrapping_mul(0x9e37_79b1));
-        let Some(known) = self.lists.get_mut((hash >> 24) as usize % LISTS) else { return at as u32 };
-        let start = *known as usize;
-        if *known != 0 && self.hits.get(start..start + list.len()) == Some(list) {
-            self.hits.truncate(at);
-            return start as u32;
-        }
-        *known = at as u32;
-        at as u32
-    }
-
-    fn forget_lists(&mut self) {
-        self.lists.clear();
-        self.lists.resize(LISTS, 0);
-    }
-
     /// How many bytes all this takes.
     pub fn size(&self) -> usize {
         self.bytes.len()
             + self.texts.len() * size_of::<Text>()
             + self.table.len() * size_of::<u32>()
             + self.memo.len() * size_of::<(u32, u32, u32)>()
-            + self.hits.len() * size_of::<u16>()
-            + self.lists.len() * size_of::<u32>()
-            + self.facts.size()
     }
 
     /// How many bytes it keeps from transaction to transaction.
@@ -240,7 +131,6 @@ impl Texts {
             + self.texts.capacity() * size_of::<Text>()
             + self.table.capacity() * size_of::<u32>()
             + self.memo.capacity() * size_of::<(u32, u32, u32)>()
-            + self.hits.capacity() * size_of::<u16>()
     }
 
     /// The same, once one more text is kept and one more number noted.
@@ -395,7 +285,7 @@ impl Texts {
         let id = TextId(self.texts.len() as u32);
         // What it takes in tables is between one and three times that of itself.
         self.grown += length as usize + 2 * size_of::<Text>();
-        self.texts.push(Text { start, length, mask, literals: UNKNOWN, marks });
+        self.texts.push(Text { start, length, mask, marks });
         id
     }
 
@@ -465,7 +355,5 @@ mod tests {
         texts.remember(part, 7, ids[4]);
         assert_eq!(texts.remembered(part, 7), Some(ids[4]));
         assert_eq!(texts.remembered(part, 8), None);
-        texts.set_like(ids[4], ids[3]);
-        assert_eq!([texts.like(ids[4]), texts.like(ids[3])], [Some(ids[3]), None]);
     }
 }

@@ -109,21 +109,6 @@ impl Transformation {
         })
     }
 
-    /// Kinds of bytes that the output may hold beside those of the input, when it is never longer. `None`: it may hold any,
-    /// or be longer.
-    pub fn adds(self) -> Option<Mask> {
-        use Transformation as T;
-        let of = |bytes: &[u8]| alphabet::of_set(bytes.iter().copied());
-        // What becomes `.` alone has the kinds of separators, see `alphabet::of`.
-        let dot = of(b"/\\");
-        match self {
-            T::Lowercase | T::RemoveNulls | T::RemoveWhitespace | T::RemoveCommentsChar | T::NormalizePath => Some(dot),
-            T::NormalizePathWin | T::Trim | T::TrimLeft | T::TrimRight => Some(dot),
-            T::CmdLine | T::CompressWhitespace | T::ReplaceComments | T::ReplaceNulls => Some(dot | SPACE),
-            _ => None,
-        }
-    }
-
     /// Transforms `input` into `out`, whose content before does not matter. Linear in the input.
     pub fn apply(self, input: &[u8], out: &mut Vec<u8>) -> Change {
         use Transformation as T;

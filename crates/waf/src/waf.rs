@@ -4,12 +4,13 @@ use crate::bits::Bits;
 use crate::body::xml::path::Path;
 use crate::bundle::Bundle;
 use crate::configuration::{Configuration, Exclude, Settings};
+use crate::judge::pass::Plan;
 use crate::lower::{self, lower};
 use crate::machine::Machine;
 use crate::operator::pattern::Pattern;
 use crate::operator::phrases::Phrases;
 use crate::prefilter::Literals;
-use crate::rule::{Choice, ColumnPlan, Exclusion, Node, Rule};
+use crate::rule::{Ask, Choice, Condition, Exclusion, Node, Rule, Source, SourceSet};
 use crate::seclang::LoadError;
 use crate::seclang::target;
 use crate::state::State;
@@ -28,9 +29,13 @@ pub(crate) struct Rules {
     /// The rules of each phase in order.
     pub phases: [Vec<u32>; 5],
     pub nodes: Vec<Node>,
-    pub columns: Vec<ColumnPlan>,
-    /// Columns that rules ask together.
-    pub groups: Vec<Box<[u16]>>,
+    /// What goes through passes, what is asked there, and the conditions by which rules are skipped.
+    pub sources: Vec<Source>,
+    pub asks: Vec<Ask>,
+    pub source_sets: Vec<SourceSet>,
+    pub conditions: Vec<Condition>,
+    /// What passes ask, by source and conditions that hold; made when it is first needed.
+    pub plans: Mutex<BTreeMap<(u16, u64), Arc<Plan>>>,
     pub patterns: Vec<Pattern>,
     pub phrases: Vec<Phrases>,
     /// XPath selectors other than `/*` and `//@*`, each under the name that its values have.

@@ -2,9 +2,8 @@
 
 use super::draft::{Draft, LinkDraft};
 use super::{Lowering, effect};
-use crate::judge::column::has_column;
 use crate::operator::{self, Operator};
-use crate::rule::{Choice, ColumnPlan, Disruptive, Exclusion, Link, Reach, Rule, Target};
+use crate::rule::{Choice, Disruptive, Exclusion, Link, Reach, Rule, Target};
 use crate::seclang::LoadError;
 use crate::seclang::action::Act;
 use crate::seclang::target::{self as syntax, Item, Sign};
@@ -118,7 +117,7 @@ fn link(lowering: &mut Lowering<'_>, draft: &Draft, link: &LinkDraft) -> Result<
         targets: Vec::new(),
         exclusions: Vec::new(),
         node: 0,
-        group: None,
+        asked: None,
         operator: Operator::Always,
         negated: false,
         multi_match: false,
@@ -150,9 +149,6 @@ fn link(lowering: &mut Lowering<'_>, draft: &Draft, link: &LinkDraft) -> Result<
     }
     compiled.node = lowering.node(&chain);
     compiled.multi_match = link.acts.iter().any(|act| act.name == "multimatch");
-    if !compiled.negated {
-        columns(lowering, &mut compiled);
-    }
     for act in &link.acts {
         match act.name.as_str() {
             "capture" => compiled.capture = true,
@@ -163,41 +159,11 @@ fn link(lowering: &mut Lowering<'_>, draft: &Draft, link: &LinkDraft) -> Result<
     Ok(compiled)
 }
 
-/// Numbers the columns of a link's targets, and their group when all have one.
-fn columns(lowering: &mut Lowering<'_>, link: &mut Link) {
-    // `multiMatch` asks after each step: then a value may match in any of the columns of the way there.
-    let nodes = if link.multi_match { lowering.way(link.node) } else { vec![link.node] };
-    let mut numbers = Some(Vec::new());
-    for target in &mut link.targets {
-        let name = match &target.choice {
-            Choice::All => Some(None),
-            Choice::Name(Key::Name(name)) => Some(Some(name.clone())),
-            Choice::Name(Key::Slot(_)) | Choice::Pattern { .. } => None,
-        };
-        let Some(name) = name.filter(|_| !target.count && has_column(target.kept.0)) else {
-            numbers = None;
-            continue;
-        };
-        let plan = ColumnPlan { kept: target.kept, name, node: 0, base: None };
-        for node in &nodes {
-            let number = lowering.column_after(&plan, *node);
-            if !link.multi_match {
-                target.column = number;
-            }
-            numbers = numbers.zip(number).map(|(mut all, number)| {
-                all.push(number);
-                all
-            });
-        }
-    }
-    link.group = numbers.filter(|numbers| !numbers.is_empty()).and_then(|numbers| lowering.group(numbers));
-}
-
 /// A target; the error has its offset.
 pub(super) fn target(lowering: &mut Lowering<'_>, item: &Item) -> Result<Target, (usize, String)> {
     let variable = variable(lowering, item)?;
     let choice = choice(lowering, variable, item)?;
-    Ok(Target { variable, kept: variable.kept(), choice, count: item.sign == Sign::Count, column: None })
+    Ok(Target { variable, kept: variable.kept(), choice, count: item.sign == Sign::Count, asks: 0..0 })
 }
 
 /// An exclusion; the error has its offset.

@@ -4,17 +4,13 @@
 //! has no room left, those passing texts that a variable or a match names become lasting, and the others are forgotten.
 //! ORDER: no [`TextId`] outlives a sweep but in the places that [`Moves`] is shown.
 
-use super::{LIKE, SMALLEST, Text, TextId, Texts, UNKNOWN, UNLISTED, VERDICT, hash};
-use crate::alphabet::Mask;
-use std::collections::BTreeMap;
+use super::{SMALLEST, TextId, Texts, UNLISTED, hash};
 
 /// How many texts last, and how many bytes are theirs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lasting {
     texts: usize,
     bytes: usize,
-    /// Length of the lists of literals when they were last put together.
-    hits: usize,
 }
 
 /// What becomes of the passing texts: a place for each.
@@ -23,62 +19,6 @@ pub(crate) struct Moves {
     from: usize,
     to: Vec<u32>,
 }
-
-/// What was known of a long text that is forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fact {
-    /// Length in bytes.
-    pub length: u32,
-    /// Which kinds of bytes it holds.
-    pub mask: Mask,
-    /// Where the list of its literal slots is.
-    pub literals: u32,
-    /// See [`Text::injection`].
-    pub injection: u8,
-}
-
-/// Facts of what transformations make of texts that last.
-#[derive(Debug, Default)]
-pub(crate) struct Facts {
-    facts: Vec<Fact>,
-    /// The text, the kind of transformation, and where the fact is.
-    known: Vec<(TextId, u16, u16)>,
-}
-
-impl Facts {
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.facts.clear();
-        self.known.clear();
-    }
-
-    /// How many bytes all this takes.
-    pub fn size(&self) -> usize {
-        self.facts.len() * size_of::<Fact>() + self.known.len() * size_of::<(TextId, u16, u16)>()
-    }
-
-    fn get(&self, of: TextId, kind: u32) -> Option<&Fact> {
-        let known = self.known.iter().find(|known| known.0 == of && u32::from(known.1) == kind)?;
-        self.facts.get(usize::from(known.2))
-    }
-
-    /// Notes a fact; one too many is not noted.
-    fn note(&mut self, of: TextId, kind: u32, fact: Fact) {
-        let Ok(kind) = u16::try_from(kind) else { return };
-        let at = self.facts.iter().position(|known| *known == fact).unwrap_or(self.facts.len());
-        let Ok(place) = u16::try_from(at) else { return };
-        if at == self.facts.len() {
-            self.facts.push(fact);
-        }
-        match self.known.iter_mut().find(|known| known.0 == of && known.1 == kind) {
-            Some(known) => known.2 = place,
-            None => self.known.push((of, kind, place)),
-        }
-    }
-}
-
-/// Facts of shorter texts take more than they spare.
-const LONG: u32 = 1024;
 
 /// A text that is forgotten.
 const GONE: u32 = u32::MAX;
@@ -116,45 +56,6 @@ impl Texts {
         self.texts.len() > self.lasting.texts || self.memo_filled > 0
     }
 
-    /// Whether a text is so long that no more than needed is made of it.
-    #[inline]
-    pub fn is_long(&self, id: TextId) -> bool {
-        self.length(id) >= LONG
-    }
-
-    /// What was known of what a kind of transformation made of a text before a sweep.
-    #[inline]
-    pub fn fact(&self, of: TextId, kind: u32) -> Option<&Fact> {
-        self.facts.get(of, kind)
-    }
-
-    /// Notes of a text that was made again what is known of it.
-    pub fn recall(&mut self, of: TextId, kind: u32, made: TextId) {
-        if self.length(made) >= LONG
-            && let Some(fact) = self.fact(of, kind).copied()
-            && let Some(text) = self.text_mut(made)
-        {
-            text.literals = fact.literals;
-            text.note_injection(fact.injection);
-        }
-    }
-
-    fn gather_facts(&mut self) {
-        for index in 0..self.memo.len() {
-            let Some((of, kind, made)) = self.memo.get(index).copied().filter(|(_, kind, _)| *kind != 0) else {
-                continue;
-            };
-            let is_passing = (of as usize) < self.lasting.texts && made as usize >= self.lasting.texts;
-            let (of, kind, made) = (TextId(of), kind - 1, TextId(made));
-            let Some(text) = self.text(made).copied().filter(|text| is_passing && text.length >= LONG) else {
-                continue;
-            };
-            let Some(literals) = self.literals(made) else { continue };
-            let Text { length, mask, .. } = text;
-            self.facts.note(of, kind, Fact { length, mask, literals, injection: text.injection() });
-        }
-    }
-
     /// Makes `moves` ready to be told which passing texts are needed.
     pub fn begin_sweep(&self, moves: &mut Moves) {
         moves.from = self.lasting.texts;
@@ -164,7 +65,6 @@ impl Texts {
 
     /// Forgets the passing texts that are not needed, and all that was noted under kinds; the others last.
     pub fn sweep(&mut self, moves: &mut Moves) {
-        self.gather_facts();
         let first = self.lasting.texts;
         let mut kept = Vec::new();
         let mut next = first;
@@ -179,9 +79,7 @@ impl Texts {
                 kept.extend_from_slice(self.slice(&text));
                 text.start = start as u32;
             }
-            // A text that it is like may be gone.
-            text.literals = if text.literals & LIKE == 0 { text.literals } else { UNKNOWN };
-            text.marks &= VERDICT;
+            text.marks = 0;
             *place = next as u32;
             if let Some(seat) = self.texts.get_mut(next) {
                 *seat = text;
@@ -207,7 +105,6 @@ impl Texts {
             }
         }
         self.settle();
-        self.gather_literals();
     }
 
     fn forget_notes(&mut self) {
@@ -217,39 +114,6 @@ impl Texts {
         self.memo.fill((0, 0, 0));
         self.memo_filled = 0;
     }
-
-    /// Leaves out the lists of texts that are gone, when there may be many.
-    fn gather_literals(&mut self) {
-        const SPARE: usize = 2048;
-        if self.hits.len() < self.lasting.hits + SPARE {
-            return;
-        }
-        let (mut gathered, mut moved) = (vec![0], BTreeMap::new());
-        for index in 0..self.texts.len() {
-            let id = TextId(index as u32);
-            let Some(at) = self.literals(id).filter(|at| *at != 0) else { continue };
-            let to = put(&mut gathered, &mut moved, at, self.slots(at));
-            self.set_literals(id, to);
-        }
-        let mut facts = std::mem::take(&mut self.facts);
-        for fact in facts.facts.iter_mut().filter(|fact| fact.literals != 0) {
-            fact.literals = put(&mut gathered, &mut moved, fact.literals, self.slots(fact.literals));
-        }
-        self.facts = facts;
-        self.hits = gathered;
-        self.lasting.hits = self.hits.len();
-        self.forget_lists();
-    }
-}
-
-/// Adds a list unless it was moved already; its place.
-fn put(lists: &mut Vec<u16>, moved: &mut BTreeMap<u32, u32>, at: u32, list: &[u16]) -> u32 {
-    *moved.entry(at).or_insert_with(|| {
-        let to = lists.len() as u32;
-        lists.push(list.len() as u16);
-        lists.extend_from_slice(list);
-        to
-    })
 }
 
 #[cfg(test)]
@@ -267,9 +131,6 @@ mod tests {
         let part = texts.keep_part(passing[1234], 1, 3);
         let of_lasting = texts.keep_part(lasting, 0, 4);
         texts.remember(lasting, 3, passing[5]);
-        texts.add_literals(passing[7], |_, hits| hits.extend([4, 5]));
-        let at = texts.add_literals(passing[1000], |_, hits| hits.extend([6; 4000]));
-        texts.set_literals(passing[1000], at);
         let before = texts.size();
         let mut moves = Moves::default();
         texts.begin_sweep(&mut moves);
@@ -281,7 +142,6 @@ mod tests {
         let now = [lasting, part, of_lasting, passing[1000]].map(|id| moves.now(id));
         assert_eq!(now[0], lasting);
         assert_eq!(now.map(|id| texts.bytes(id).to_vec()), [&b"lasting"[..], b"23", b"last", b"1000"]);
-        assert_eq!(texts.slots(texts.literals(now[3]).unwrap()), [6; 4000]);
         assert_eq!(texts.remembered(lasting, 3), None);
         assert_eq!([texts.keep(b"1000"), texts.keep(b"23"), texts.keep(b"lasting")], [now[3], now[1], lasting]);
         assert!(texts.keep(b"7") > now[3]);
