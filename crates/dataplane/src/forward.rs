@@ -78,7 +78,7 @@ pub(crate) async fn forward(
         [] => body,
         // A stream of messages is nobody's to copy.
         _ if upgrade.is_some() => body,
-        mirrors => mirror::watch(mirrors, conversation, call, &outgoing, body),
+        _ => mirror::watch(admitted, conversation, (call, &outgoing), record, body),
     };
     let forwarding = Forwarding { conversation, upstream, draw, call, fields: outgoing, upgrade, cluster };
     let mut patience = Patience::until(deadline);

@@ -269,8 +269,8 @@ pub struct Admitted {
     pub upstream: Arc<Upstream>,
     /// What sends calls that are alike to the same place; `None` where the cluster does not ask for it.
     pub affinity: Option<u64>,
-    /// Where copies of it go, whose answers nobody waits for.
-    pub mirrors: Vec<Arc<Upstream>>,
+    /// Copies of it, whose answers nobody waits for.
+    pub mirrors: Vec<Mirror>,
     /// Changes to the response's fields.
     pub response_edits: Vec<FieldEdit>,
     /// The longest request body.
@@ -287,6 +287,25 @@ pub struct Admitted {
     pub decided: Option<Decided>,
     /// The page's own admission, which only the page can make.
     pub witness: Witness,
+}
+
+/// A copy of an admitted call, for a mirror.
+#[derive(Debug)]
+pub enum Mirror {
+    /// It is sent.
+    To {
+        /// Where it goes and how.
+        upstream: Arc<Upstream>,
+        /// What is copied; `None`: the call as it goes on.
+        call: Option<Box<Call>>,
+    },
+    /// A rule refuses it.
+    Refused {
+        /// The mirror's cluster in Envoy's form.
+        cluster: Arc<str>,
+        /// The layer and the rule.
+        by: (Layer, Reason),
+    },
 }
 
 /// The page's own admission, shared by a call and its record.

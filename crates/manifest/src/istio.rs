@@ -1,7 +1,7 @@
 //! Istio's dialect: security and networking resources, one file a kind.
 //!
-//! In: resources of `security.istio.io` and `networking.istio.io`. Out: policies and routes of `ringwall-mesh`, and
-//! findings. Never: a decision. Follows the Istio API at 1.32 and what its validation refuses.
+//! In: resources of `security.istio.io`, `networking.istio.io` and `telemetry.istio.io`. Out: policies and routes of
+//! `ringwall-mesh`, what is told of whom, and findings. Never: a decision. Follows the Istio API at 1.32 and what its validation refuses.
 
 pub mod authorization_policy;
 pub mod codes_authorization;
@@ -15,4 +15,5 @@ pub mod request_authentication;
 mod selector;
 pub mod service_entry;
 pub mod sidecar;
+pub mod telemetry;
 pub mod virtual_service;

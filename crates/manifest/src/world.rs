@@ -21,6 +21,7 @@ pub use opening::KindFields;
 use crate::inventory::{self, MeshScope};
 use crate::istio::envoy_filter::EdgeExtras;
 use crate::istio::mesh_config::MeshSettings;
+use crate::istio::telemetry::Observed;
 use crate::kong::Deployment;
 use crate::kubernetes::{Declared, Secret};
 use crate::prometheus::Watched;
@@ -51,6 +52,8 @@ pub struct World {
     pub routes: Routes,
     /// Settings of the whole mesh: path normalization, access log, tracing, trusted proxies.
     pub settings: MeshSettings,
+    /// What is told of the calls of workloads, where that is not as the settings have it.
+    pub observed: BTreeMap<WorkloadId, Observed>,
     /// What EnvoyFilters add; limits and lists of them are in the shield already.
     pub extras: Vec<EdgeExtras>,
     /// API gateways, by the workload that each runs as.

@@ -16,6 +16,8 @@ pub enum Event {
     Connection(Box<Connection>),
     /// The packet filter refused a packet, or would refuse it.
     Packet(Box<Packet>),
+    /// A rule refused the copy of a call for a mirror.
+    Copy(Box<RefusedCopy>),
     /// Something happened between this proxy and an upstream.
     Upstream {
         /// Cluster in Envoy's form: `outbound|8080||host`.
@@ -46,7 +48,7 @@ pub enum UpstreamChange {
     TimedOut,
     /// A mirror answered a copy of a request.
     Mirrored,
-    /// A copy was not made, or the mirror did not answer it.
+    /// A copy was not made, or the mirror did not answer it; one that a rule refused is an event of its own.
     NotMirrored,
     /// An endpoint was ejected.
     Ejected,
@@ -244,6 +246,25 @@ pub struct Packet {
     pub protocol: u8,
     /// Source and destination port, where it has ports.
     pub ports: Option<(u16, u16)>,
+}
+
+/// A copy of a call that was not sent, because a rule refuses it. The call itself went on.
+#[derive(Clone, Debug)]
+pub struct RefusedCopy {
+    /// The call's name.
+    pub id: CallId,
+    /// When the call came.
+    pub started: Timestamp,
+    /// The role of the listener that took the call.
+    pub role: Role,
+    /// Namespace and name of that listener's workload.
+    pub workload: Arc<str>,
+    /// The mirror's cluster in Envoy's form.
+    pub cluster: Arc<str>,
+    /// The layer and the rule.
+    pub refused: (Layer, Reason),
+    /// The World that decided.
+    pub decided: Option<Decided>,
 }
 
 /// What became of a packet.

@@ -36,7 +36,9 @@ pub use call::{
 pub use caller::Caller;
 pub use decision::{Builtin, Decision, Judgement, Layer, Reason, Reply, RuleBook, RuleId, RuleName};
 pub use edit::{Edit, FieldEdit};
-pub use event::{Connection, Event, Exchange, Inspected, Packet, PacketFate, RuleMatch, Span, UpstreamChange};
+pub use event::{
+    Connection, Event, Exchange, Inspected, Packet, PacketFate, RefusedCopy, RuleMatch, Span, UpstreamChange,
+};
 pub use finding::{Code, DocumentId, Finding, Part, Place, Severity};
 pub use identity::{BadSpiffeId, SpiffeId};
 pub use inventory::{

@@ -404,6 +404,7 @@ impl EventSink for Sink {
         // Rules are named by the World that decided, which may be an older one.
         let decided = match &event {
             Event::Exchange(exchange) => exchange.decided.as_ref().and_then(|it| it.0.downcast_ref::<Current>()),
+            Event::Copy(copy) => copy.decided.as_ref().and_then(|it| it.0.downcast_ref::<Current>()),
             Event::Connection(_) | Event::Packet(_) | Event::Upstream { .. } => None,
         };
         let world = decided.map_or(&current.world, |decided| &decided.world);

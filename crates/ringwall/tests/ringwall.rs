@@ -13,6 +13,8 @@ use std::time::Duration;
 
 #[path = "ringwall/collector.rs"]
 mod collector;
+#[path = "ringwall/mirror.rs"]
+mod mirror;
 #[path = "ringwall/standing.rs"]
 mod standing;
 #[path = "ringwall/tutorial.rs"]

@@ -20,4 +20,4 @@ pub mod writer;
 
 pub use log::Format;
 pub use metrics::{Certificate, Level, Readiness};
-pub use telemetry::{AccessLog, Counting, Logs, Names, Output, Posted, Telemetry, Which};
+pub use telemetry::{AccessLog, Chosen, Counting, Logs, Names, Output, Posted, Telemetry, Which};

@@ -277,6 +277,19 @@ pub fn packet(packet: &ringwall_model::Packet) -> String {
     format!("{line}\n")
 }
 
+/// A copy of a call that a rule refused, in the form of a flow.
+pub fn copy(copy: &ringwall_model::RefusedCopy, names: &Names<'_>) -> String {
+    let line = serde_json::json!({
+        "id": copy.id.to_string(),
+        "start_time": copy.started.rfc3339(),
+        "role": copy.role.as_str(),
+        "workload": &*copy.workload,
+        "mirror_cluster": &*copy.cluster,
+        "refused_by": crate::peers::refusal(Some(copy.refused), names),
+    });
+    format!("{line}\n")
+}
+
 /// Whether a listener of this role stands before the called workload.
 pub(crate) const fn is_inbound(role: Role) -> bool {
     matches!(role, Role::Inbound)

@@ -9,11 +9,12 @@ use crate::span::{self, Finished, Kept};
 use crate::tally;
 use crate::writer::{Log, Rate, Sinks, Writer};
 use ringwall_model::{
-    Connection, Event, Exchange, Inspected, Inventory, Layer, Packet, PacketFate, Role, RuleBook, Timestamp,
-    UpstreamChange,
+    Connection, Event, Exchange, Inspected, Inventory, Layer, Packet, PacketFate, RefusedCopy, Role, RuleBook,
+    Timestamp, UpstreamChange,
 };
 use serde_json::Value;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -92,8 +93,27 @@ pub struct AccessLog {
 pub enum Which {
     /// Everybody's.
     All,
-    /// Those that came to listeners of these workloads (`namespace/name`).
-    Only(Vec<Arc<str>>),
+    /// Those that came to listeners of these workloads.
+    Only(Chosen),
+}
+
+/// Workloads (`namespace/name`) whose calls are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Those whose application or gateway is called.
+    pub called: HashSet<Arc<str>>,
+    /// Those that call, ingress and egress among them.
+    pub calling: HashSet<Arc<str>>,
+}
+
+impl Chosen {
+    fn has(&self, exchange: &Exchange) -> bool {
+        let chosen = match exchange.role {
+            Role::Inbound | Role::Gateway => &self.called,
+            Role::Outbound | Role::Edge | Role::Egress => &self.calling,
+        };
+        chosen.contains(&exchange.workload)
+    }
 }
 
 /// All sinks of the process; shared by all threads.
@@ -134,6 +154,7 @@ impl Telemetry {
             Event::Exchange(exchange) => self.exchange(exchange, names),
             Event::Connection(connection) => self.connection(connection, names),
             Event::Packet(packet) => self.packet(packet),
+            Event::Copy(copy) => self.copy(copy, names),
             Event::Upstream { cluster, change } => self.upstream(cluster, *change),
         }
     }
@@ -189,7 +210,7 @@ impl Telemetry {
         for access in &logs.access {
             let wanted = match &access.which {
                 Which::All => true,
-                Which::Only(workloads) => workloads.contains(&exchange.workload),
+                Which::Only(chosen) => chosen.has(exchange),
             };
             if wanted {
                 self.access(&access.format, exchange, names);
@@ -270,6 +291,13 @@ impl Telemetry {
         if self.decisions.is_some() {
             self.write(Log::Decisions, &line, packet.seen);
         }
+    }
+
+    fn copy(&self, copy: &RefusedCopy, names: &Names<'_>) {
+        let (layer, reason) = copy.refused;
+        self.metrics.add(Id::Decisions, &[layer.as_str(), &peers::rule(reason, names), "refuse"], 1.0);
+        self.metrics.add(Id::NotMirrored, &[&copy.cluster], 1.0);
+        self.write(Log::Flow, log::copy(copy, names), copy.started);
     }
 
     fn count_tcp(&self, connection: &Connection, names: &Names<'_>) {

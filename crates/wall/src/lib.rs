@@ -29,7 +29,7 @@ mod request;
 mod response;
 
 pub use message::{MessageKind, Messages};
-pub use outcome::{Admitted, Hop, Labels, Outcome, Refused};
+pub use outcome::{Admitted, Copied, Hop, Labels, Outcome, Refused};
 pub use outside::{Aside, BodyFault, Busy, Outside, Stage, Work};
 pub use request::request;
 pub use response::{Follows, ResponseHead, response};

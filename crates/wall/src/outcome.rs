@@ -1,8 +1,8 @@
 //! What the page says of one call.
 
 use crate::firewall::Inspection;
-use ringwall_mesh::route::RouteChoice;
-use ringwall_model::{Caller, FieldEdit, Inspected, Layer, Millis, Reason, Reply, Trace, WorkloadId};
+use ringwall_mesh::route::{MirrorChoice, RouteChoice};
+use ringwall_model::{Call, Caller, FieldEdit, Inspected, Layer, Millis, Reason, Reply, Trace, WorkloadId};
 use std::sync::Arc;
 
 /// What the page says of one call.
@@ -33,6 +33,8 @@ impl Outcome {
 pub struct Admitted {
     /// Where the call goes.
     pub hop: Hop,
+    /// Copies of it, for the mirrors of its routes.
+    pub copies: Vec<Copied>,
     /// Changes to the response's fields, in order.
     pub response_edits: Vec<FieldEdit>,
     /// The longest body it may have; the data plane counts one of unknown length.
@@ -68,6 +70,19 @@ pub enum Hop {
         /// The chosen route.
         route: Box<RouteChoice>,
     },
+}
+
+/// A copy of an admitted call. Nothing of it changes the call's own fate.
+#[derive(Clone, Debug)]
+pub struct Copied {
+    /// Whose identity sends it.
+    pub source: WorkloadId,
+    /// Where it goes.
+    pub to: MirrorChoice,
+    /// The call as it was where its route copied it; `None`: as it goes on.
+    pub call: Option<Box<Call>>,
+    /// The rule of a NetworkPolicy that refuses it: then it is not sent.
+    pub refused: Option<Reason>,
 }
 
 /// A call that ends at the page.

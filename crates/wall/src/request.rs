@@ -6,7 +6,7 @@
 
 use crate::apply::{apply, retarget};
 use crate::firewall::Inspection;
-use crate::outcome::{Admitted, Hop, Kind, Labels, Outcome, Refused};
+use crate::outcome::{Admitted, Copied, Hop, Kind, Labels, Outcome, Refused};
 use crate::outside::{Outside, Stage};
 use crate::packet;
 use ringwall_gateway::Gateway;
@@ -14,7 +14,7 @@ use ringwall_gateway::plugin::rate_limiting::OnFailure;
 use ringwall_manifest::World;
 use ringwall_manifest::ringwall::waf_policy::Subject;
 use ringwall_manifest::world::firewall::Guard;
-use ringwall_mesh::route::{At, RouteChoice, RouteReply, Selection};
+use ringwall_mesh::route::{At, MirrorChoice, RouteChoice, RouteReply, Selection};
 use ringwall_model::{
     Call, Caller, Decision, Fault, FieldEdit, Judgement, Layer, Listener, Millis, Peer, PeerTls, Reason, Reply, Role,
     Step, Trace, WorkloadId,
@@ -35,6 +35,7 @@ pub async fn request(world: &World, listener: &Listener, call: &mut Call, outsid
         body_limit: None,
         delay: None,
         target: None,
+        copies: Vec::new(),
         inspection: None,
     };
     match page.walk(call, outside).await {
@@ -56,6 +57,7 @@ struct Page<'a> {
     delay: Option<Millis>,
     /// Where the gateway's service is, whatever `Host` goes there.
     target: Option<(Arc<str>, u16)>,
+    copies: Vec<Copied>,
     /// The firewall's transaction.
     inspection: Option<Inspection>,
 }
@@ -114,6 +116,8 @@ impl<'a> Page<'a> {
             apply(call, &route.edits);
         }
         if let (Some(route), Some(through)) = (&ingress, through) {
+            // ORDER: the ingress copies what it sends; what the gateway makes of that is not the mirror's to see.
+            self.copy(own, &route.mirrors, Some(call));
             // The hop from the ingress to the gateway is inside this page: the gateway's own policies see the ingress.
             self.as_ingress(own, through.workload, route, call, outside).await?;
         }
@@ -464,8 +468,8 @@ impl<'a> Page<'a> {
             // What a gateway sends goes out through its own sidecar: its routes and its identity.
             (_, Some(through), _) => self.sidecar(through.workload, call, outside),
             (Role::Outbound, ..) => self.sidecar(own, call, outside),
-            (_, None, Some(mut route)) => {
-                self.leaving(own, &mut route)?;
+            (_, None, Some(route)) => {
+                self.leaving(own, &route)?;
                 Ok(Hop::Upstream { source: own, route: Box::new(route) })
             }
             (_, None, None) => Err(self.lost()),
@@ -476,26 +480,32 @@ impl<'a> Page<'a> {
         let target = self.target.take().or_else(|| self.listener.target.clone());
         let target = target.as_ref().map(|(host, port)| (&**host, *port));
         let routed = self.routed(At::Sidecar { workload: source, target }, call, outside);
-        let mut route = routed.map_err(|answer| self.answered(*answer))?;
+        let route = routed.map_err(|answer| self.answered(*answer))?;
         apply(call, &route.edits);
-        self.leaving(source, &mut route)?;
+        self.leaving(source, &route)?;
         Ok(Hop::Upstream { source, route: Box::new(route) })
     }
 
-    fn leaving(&mut self, source: WorkloadId, route: &mut RouteChoice) -> Result<(), Box<End>> {
-        self.network(packet::leaving(
-            self.world,
-            source,
-            (&route.host, route.port),
-            route.subset.as_ref(),
-            &packet::NO_NAMES,
-        ))?;
-        // A copy goes nowhere that the call itself could not go; nothing of it changes the call's fate.
-        route.mirrors.retain(|to| {
-            let said = packet::leaving(self.world, source, (&to.host, to.port), to.subset.as_ref(), &packet::NO_NAMES);
-            said.is_none_or(|said| matches!(said.decision, Decision::Pass { .. }))
-        });
+    fn leaving(&mut self, source: WorkloadId, route: &RouteChoice) -> Result<(), Box<End>> {
+        let to = (&*route.host, route.port);
+        self.network(packet::leaving(self.world, source, to, route.subset.as_ref(), &packet::NO_NAMES))?;
+        self.copy(source, &route.mirrors, None);
         Ok(())
+    }
+
+    /// Copies for the mirrors of a route: of the call as it goes on, or as it is now. None goes where the call itself
+    /// could not go.
+    fn copy(&mut self, source: WorkloadId, mirrors: &[MirrorChoice], call: Option<&Call>) {
+        for to in mirrors {
+            let said = packet::leaving(self.world, source, (&to.host, to.port), to.subset.as_ref(), &packet::NO_NAMES);
+            let refused = said.map(|said| said.decision).filter(|decision| matches!(decision, Decision::Refuse { .. }));
+            let call = call.map(|call| {
+                let mut call = Box::new(call.clone());
+                retarget(&mut call);
+                call
+            });
+            self.copies.push(Copied { source, to: to.clone(), call, refused: refused.map(|it| it.because()) });
+        }
     }
 
     /// What NetworkPolicies say, where there are any.
@@ -550,6 +560,7 @@ impl<'a> Page<'a> {
     fn admit(self, hop: Hop) -> Admitted {
         Admitted {
             hop,
+            copies: self.copies,
             response_edits: self.response_edits,
             body_limit: self.body_limit,
             delay: self.delay,

@@ -1,19 +1,21 @@
 //! Copies of a call to the mirrors of its route: sent and forgotten.
 //!
-//! In: an admitted call, and its body on the way to the upstream. Out: the same body; copies of calls that came whole.
+//! In: an admitted call, and its body on the way to the upstream. Out: the same body; copies of calls that came whole;
+//! an event for each that a rule refuses.
 //! Never: a wait, a change or a failure for the call itself. Bounded: a copy holds at most [`LARGEST`] bytes, a thread at
 //! most [`MOST`] copies, each for at most [`PATIENCE`]; what is beyond that is dropped, and told so.
 //! Follows Envoy's shadowing (`-shadow` behind the host's name, answers read and dropped), but for one thing: a copy goes
 //! out when its body has come whole, not beside it.
 
 use super::attempt::{Attempt, Fate};
-use super::{Forwarding, low_bits};
+use super::{Forwarding, low_bits, outgoing_fields};
 use crate::clock;
+use crate::exchange::Record;
 use crate::message::{Body, BodyError, Frame, Source};
-use crate::page::{Answer, Draw, Upstream};
+use crate::page::{Admitted, Answer, Draw, Mirror, Upstream};
 use crate::worker::{Conversation, Thread};
 use bytes::{Bytes, BytesMut};
-use ringwall_model::{BodyLength, Call, Fields, Millis, UpstreamChange};
+use ringwall_model::{BodyLength, Call, Event, Fields, Millis, RefusedCopy, UpstreamChange};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -29,13 +31,36 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Sends copies of a call once its body has gone by; the body goes on as it is.
 pub(super) fn watch(
-    mirrors: &[Arc<Upstream>],
+    admitted: &Admitted,
     conversation: &Rc<Conversation>,
-    call: &Call,
-    fields: &Fields,
+    (call, fields): (&Call, &Fields),
+    record: &Record,
     body: Body,
 ) -> Body {
-    let copies: Vec<Copy> = mirrors.iter().filter_map(|to| Copy::begin(conversation, to, call, fields)).collect();
+    let begin = |mirror: &Mirror| match mirror {
+        Mirror::To { upstream, call: None } => Copy::begin(conversation, upstream, call.clone(), fields.clone()),
+        Mirror::To { upstream, call: Some(call) } => {
+            let mut fields = outgoing_fields(call, conversation);
+            record.propagate(&mut fields);
+            Copy::begin(conversation, upstream, (**call).clone(), fields)
+        }
+        Mirror::Refused { cluster, by } => {
+            conversation.shared.events.tell(Event::Copy(Box::new(RefusedCopy {
+                id: call.id,
+                started: call.received,
+                role: conversation.listener.role,
+                workload: conversation.workload.clone(),
+                cluster: cluster.clone(),
+                refused: *by,
+                decided: admitted.decided.clone(),
+            })));
+            None
+        }
+    };
+    let copies: Vec<Copy> = admitted.mirrors.iter().filter_map(begin).collect();
+    if copies.is_empty() {
+        return body;
+    }
     // A length that is known beforehand to be too much is not copied for nothing.
     let is_long = matches!(body.length(), BodyLength::Known(length) if length > LARGEST as u64);
     if is_long {
@@ -109,12 +134,11 @@ impl Drop for Place {
 }
 
 impl Copy {
-    fn begin(conversation: &Rc<Conversation>, to: &Arc<Upstream>, call: &Call, fields: &Fields) -> Option<Self> {
+    fn begin(conversation: &Rc<Conversation>, to: &Arc<Upstream>, mut call: Call, mut fields: Fields) -> Option<Self> {
         let Some(place) = Place::take(&conversation.thread) else {
             conversation.shared.changed(&to.cluster, UpstreamChange::NotMirrored);
             return None;
         };
-        let (mut call, mut fields) = (call.clone(), fields.clone());
         call.authority = shadow(&call.authority);
         fields.remove("host");
         let (conversation, to) = (conversation.clone(), to.clone());

@@ -2,7 +2,7 @@
 
 use super::rig::{Rig, TestPage};
 use super::upstream::{Server, request};
-use ringwall_model::{Event, UpstreamChange};
+use ringwall_model::{Event, Layer, Reason, UpstreamChange};
 use std::sync::Arc;
 
 /// What became of the next copy.
@@ -91,4 +91,37 @@ async fn what_is_too_long_or_has_no_place_is_not_copied() {
     let mut rig = Rig::start(TestPage { mirrors: vec![gone], ..TestPage::to(server.upstream()) });
     assert_eq!(rig.connect().await.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n").await.status, 200);
     assert_eq!(became(&mut rig).await, UpstreamChange::NotMirrored);
+}
+
+#[tokio::test]
+async fn a_route_may_copy_the_call_as_it_was() {
+    let (server, mirror) = (Server::echo().await, Server::echo().await);
+    let rig = Rig::start(TestPage::to(server.upstream()));
+    rig.connect().await.ask("GET /before HTTP/1.1\r\nhost: first\r\n\r\n").await;
+    let before = rig.page.seen.lock().unwrap()[0].clone();
+    let page = TestPage { mirrors: vec![mirror.upstream()], copied: Some(before), ..TestPage::to(server.upstream()) };
+    let rig = Rig::start(page);
+    let post = "POST /after HTTP/1.1\r\nhost: second\r\nx-secret: 1\r\ncontent-length: 2\r\n\r\nhi";
+    assert_eq!(rig.connect().await.ask(post).await.text(), "POST /after HTTP/1.1|hi");
+    let copies = copies(&mirror, 1).await;
+    assert!(
+        copies[0].starts_with("GET /before HTTP/1.1\r\n") && copies[0].contains("host: first-shadow"),
+        "{copies:?}"
+    );
+    assert!(!copies[0].contains("x-secret"), "{copies:?}");
+}
+
+#[tokio::test]
+async fn a_copy_that_a_rule_refuses_is_told_and_the_call_goes_on() {
+    let server = Server::echo().await;
+    let by = (Layer::Packet, Reason::DefaultDeny { considered: 1 });
+    let mut rig = Rig::start(TestPage { refuses_copy: Some(by), ..TestPage::to(server.upstream()) });
+    assert_eq!(rig.connect().await.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n").await.status, 200);
+    let told = loop {
+        if let Event::Copy(copy) = rig.events.recv().await.unwrap() {
+            break copy;
+        }
+    };
+    assert_eq!((told.refused, &*told.cluster), (by, "outbound|80||mirror"));
+    assert_eq!(told.id, rig.page.seen.lock().unwrap()[0].id);
 }

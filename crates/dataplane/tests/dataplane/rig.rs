@@ -3,8 +3,8 @@
 use ringwall_dataplane::engine::{Dial, Engine, EventSink, Shared};
 use ringwall_dataplane::message::Body;
 use ringwall_dataplane::page::{
-    Admitted, Arrival, Carried, Destination, Labels, Local, Opening, Outcome, ProxyHeader, Reading, Refused, Server,
-    Upstream, Way,
+    Admitted, Arrival, Carried, Destination, Labels, Local, Mirror, Opening, Outcome, ProxyHeader, Reading, Refused,
+    Server, Upstream, Way,
 };
 use ringwall_dataplane::{ListenerId, Page};
 use ringwall_head::Settings;
@@ -38,6 +38,10 @@ pub struct TestPage {
     pub ended: Mutex<Option<&'static str>>,
     /// Where copies of calls go.
     pub mirrors: Vec<Upstream>,
+    /// What of a call is copied, when it is not the call as it goes on.
+    pub copied: Option<Call>,
+    /// The rule that refuses a copy.
+    pub refuses_copy: Option<(Layer, Reason)>,
     /// When the token of each call expires.
     pub expires: Option<Timestamp>,
 }
@@ -55,8 +59,22 @@ impl TestPage {
             seen: Mutex::default(),
             ended: Mutex::default(),
             mirrors: Vec::new(),
+            copied: None,
+            refuses_copy: None,
             expires: None,
         }
+    }
+}
+
+impl TestPage {
+    fn copies(&self) -> Vec<Mirror> {
+        let sent = self
+            .mirrors
+            .iter()
+            .cloned()
+            .map(|upstream| Mirror::To { upstream: Arc::new(upstream), call: self.copied.clone().map(Box::new) });
+        let refused = self.refuses_copy.map(|by| Mirror::Refused { cluster: "outbound|80||mirror".into(), by });
+        sent.chain(refused).collect()
     }
 }
 
@@ -111,7 +129,7 @@ impl Page for TestPage {
             Outcome::Admitted(Box::new(Admitted {
                 upstream: Arc::new(self.upstream.lock().unwrap().clone()),
                 affinity: None,
-                mirrors: self.mirrors.iter().cloned().map(Arc::new).collect(),
+                mirrors: self.copies(),
                 response_edits: Vec::new(),
                 body_limit: None,
                 expires: self.expires,

@@ -6,7 +6,8 @@
 mod tracing;
 
 use super::sidecar;
-use crate::{Cursor, Resource};
+use crate::node::Value;
+use crate::{Cursor, Node, Resource};
 use ringwall_head::path::Normalization;
 use ringwall_mesh::egress::OutboundMode;
 use ringwall_mesh::route::code;
@@ -82,12 +83,21 @@ impl Default for MeshSettings {
     }
 }
 
-/// Lowers one IstioOperator.
-pub fn lower(resource: &Resource<'_>) -> MeshSettings {
+/// The provider that `defaultProviders.tracing` names first.
+pub fn provider(root: &Node) -> Option<&str> {
+    let names = root.get("spec")?.get("meshConfig")?.get("defaultProviders")?.get("tracing")?;
+    match &names.value {
+        Value::List(names) => names.first()?.as_str(),
+        _ => None,
+    }
+}
+
+/// Lowers one IstioOperator. `collector` is the provider that spans are sent to, where one is named.
+pub fn lower(resource: &Resource<'_>, collector: Option<&str>) -> MeshSettings {
     let spec = resource.spec();
     let mesh = spec.get("meshConfig");
     installer(spec);
-    let settings = settings(mesh);
+    let settings = settings(mesh, collector);
     if settings.outbound == OutboundMode::AllowAny {
         let title =
             "workloads may call any host outside: `outboundTrafficPolicy` is ALLOW_ANY unless it says otherwise";
@@ -97,7 +107,7 @@ pub fn lower(resource: &Resource<'_>) -> MeshSettings {
     settings
 }
 
-fn settings(mesh: Cursor<'_>) -> MeshSettings {
+fn settings(mesh: Cursor<'_>, collector: Option<&str>) -> MeshSettings {
     let aliases = mesh.get("trustDomainAliases").strings().unwrap_or_default();
     // Read by the inventory, which needs them before all else.
     _ = (mesh.get("trustDomain").string(), mesh.get("rootNamespace").string());
@@ -108,7 +118,7 @@ fn settings(mesh: Cursor<'_>) -> MeshSettings {
     let expected = if proxy_protocol.is_present() { ProxyProtocol::Expected } else { ProxyProtocol::Absent };
     proxy_protocol.set_rest_aside();
     topology.ignored("forwardClientCertDetails", "the header is always written by the gateway itself");
-    let tracing = tracing::lower(mesh);
+    let tracing = tracing::lower(mesh, collector);
     for name in ["configPath", "holdApplicationUntilProxyStarts"] {
         defaults.ignored(name, "there is no proxy beside the application to be started");
     }

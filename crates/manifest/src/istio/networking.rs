@@ -29,8 +29,8 @@ pub enum Taken {
 }
 
 /// Lowers a resource of one of the routing kinds. ServiceEntries were declared before with [`service_entry::declare`];
-/// here only their visibility is read.
-pub fn lower(resource: &Resource<'_>, rules: &mut RuleBook, into: &mut Networking) -> Taken {
+/// here only their visibility is read. `collector` is the provider that spans are sent to, where one is named.
+pub fn lower(resource: &Resource<'_>, rules: &mut RuleBook, collector: Option<&str>, into: &mut Networking) -> Taken {
     match resource.kind {
         "Gateway" => into.routes.gateways.push(gateway::lower(resource, rules)),
         "VirtualService" => into.routes.virtual_services.push(virtual_service::lower(resource, rules)),
@@ -39,7 +39,7 @@ pub fn lower(resource: &Resource<'_>, rules: &mut RuleBook, into: &mut Networkin
         "ServiceEntry" => into.routes.exports.extend(service_entry::exports(resource)),
         "EnvoyFilter" => into.extras.push(envoy_filter::lower(resource, rules)),
         "IstioOperator" => {
-            into.settings = mesh_config::lower(resource);
+            into.settings = mesh_config::lower(resource, collector);
             into.routes.outbound = into.settings.outbound;
             into.routes.auto_mtls = into.settings.auto_mtls;
         }

@@ -1,7 +1,7 @@
 //! The pages, embedded. Made by `cargo xtask gen` of `docs/findings`.
 
 /// Each page by the number of its code, sorted.
-pub(super) const PAGES: [(u16, &str); 215] = [
+pub(super) const PAGES: [(u16, &str); 216] = [
     (1, include_str!("../../../../docs/findings/RW0001.md")),
     (2, include_str!("../../../../docs/findings/RW0002.md")),
     (3, include_str!("../../../../docs/findings/RW0003.md")),
@@ -119,6 +119,7 @@ pub(super) const PAGES: [(u16, &str); 215] = [
     (2291, include_str!("../../../../docs/findings/RW2291.md")),
     (2293, include_str!("../../../../docs/findings/RW2293.md")),
     (2294, include_str!("../../../../docs/findings/RW2294.md")),
+    (2295, include_str!("../../../../docs/findings/RW2295.md")),
     (3000, include_str!("../../../../docs/findings/RW3000.md")),
     (3001, include_str!("../../../../docs/findings/RW3001.md")),
     (3002, include_str!("../../../../docs/findings/RW3002.md")),

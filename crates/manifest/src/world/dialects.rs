@@ -224,6 +224,8 @@ fn surroundings_of(document: &Document, around: &mut Surroundings) {
 fn mesh(opened: &Opened<'_>, scope: &MeshScope, world: &mut World, findings: &mut Vec<Finding>) {
     let mut policies = Policies::default();
     let mut routing = Networking::default();
+    let mut telemetry = Vec::new();
+    let collector = collector(opened, &scope.root_namespace);
     for entry in opened.of(Dialect::Istio) {
         let root = entry.ledger.root();
         let resource = Resource::open(root);
@@ -236,7 +238,8 @@ fn mesh(opened: &Opened<'_>, scope: &MeshScope, world: &mut World, findings: &mu
                 policies.peers.push(istio::peer_authentication::lower(&resource, rules, &scope.root_namespace));
             }
             "RequestAuthentication" => policies.requests.push(istio::request_authentication::lower(&resource, rules)),
-            _ => _ = networking::lower(&resource, rules, &mut routing),
+            "Telemetry" => telemetry.push(istio::telemetry::lower(&resource, collector)),
+            _ => _ = networking::lower(&resource, rules, collector, &mut routing),
         }
     }
     findings.extend(istio::peer_authentication::shadowed(&policies.peers, &world.rules));
@@ -245,8 +248,20 @@ fn mesh(opened: &Opened<'_>, scope: &MeshScope, world: &mut World, findings: &mu
     let (routes, found) = Routes::compile(&routing.routes, &world.inventory);
     world.routes = routes;
     world.settings = routing.settings;
+    world.observed = istio::telemetry::compile(&telemetry, &world.inventory, &scope.root_namespace, findings);
     world.extras = routing.extras;
     findings.extend(found);
+}
+
+/// The provider that spans are sent to: the Telemetry of the root namespace names it, or the mesh's settings.
+fn collector<'a>(opened: &Opened<'a>, root: &str) -> Option<&'a str> {
+    let of = |kind: &'static str| opened.of(Dialect::Istio).filter(move |entry| entry.kind.kind == kind);
+    let home = |document: &'a Document| document.root.get("metadata")?.get("namespace")?.as_str();
+    let of_mesh = of("Telemetry").filter(|entry| home(entry.document) == Some(root));
+    let named = of_mesh.map(|entry| entry.document).find_map(|it| istio::telemetry::provider(&it.root));
+    named.or_else(|| {
+        of("IstioOperator").map(|entry| entry.document).find_map(|it| istio::mesh_config::provider(&it.root))
+    })
 }
 
 fn watched(opened: &Opened<'_>, world: &mut World, findings: &mut Vec<Finding>) {

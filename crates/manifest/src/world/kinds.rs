@@ -45,7 +45,6 @@ const ISTIO: Lowering = Lowering::Dialect(Dialect::Istio);
 const CERTIFICATES: Lowering = Lowering::Dialect(Dialect::CertManager);
 const PROMETHEUS: Lowering = Lowering::Dialect(Dialect::Prometheus);
 const PACKET: Lowering = Lowering::Dialect(Dialect::Packet);
-const TELEMETRY: Lowering = Lowering::NotEnforced("access logs follow `meshConfig`; metrics are always kept");
 const SILENT: Lowering = Lowering::NotEnforced("it says nothing about who may call whom");
 
 const fn kind(
@@ -116,7 +115,7 @@ pub const KINDS: &[Served] = &[
     kind("security.istio.io", "AuthorizationPolicy", &["v1", "v1beta1"], ISTIO),
     kind("security.istio.io", "PeerAuthentication", &["v1", "v1beta1"], ISTIO),
     kind("security.istio.io", "RequestAuthentication", &["v1", "v1beta1"], ISTIO),
-    kind("telemetry.istio.io", "Telemetry", &["v1", "v1alpha1"], TELEMETRY),
+    kind("telemetry.istio.io", "Telemetry", &["v1", "v1alpha1"], ISTIO),
 ];
 
 /// The entry of a kind.

@@ -174,6 +174,11 @@ fn joined(group: &str, version: &str) -> String {
 }
 
 fn near_kinds(kind: Kind<'_>) -> String {
+    if kind.group == "gateway.networking.k8s.io" {
+        return "the Gateway API is not read: write a Gateway and a VirtualService of `networking.istio.io`, where a \
+                `RequestMirror` is one of the `mirrors`"
+            .into();
+    }
     let same = kinds::KINDS.iter().filter(|served| served.kind == kind.kind);
     let groups: Vec<String> = same.map(|served| format!("`{}`", shown(served.group))).collect();
     if !groups.is_empty() {

@@ -107,6 +107,7 @@ fn documents_that_are_no_resource_are_told() {
     check("[1]", &["t.yaml:1:1 RW0010"]);
     check("a: 1", &["t.yaml:1:1 RW0011"]);
     check("apiVersion: v1\nkind: Nonsense", &["t.yaml:2:7 RW0012"]);
+    check("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute", &["t.yaml:2:7 RW0012"]);
     check("apiVersion: v2\nkind: Namespace\nmetadata: {name: a}", &["t.yaml:1:13 RW0013"]);
     check("apiVersion: v1\nkind: Namespace", &["t.yaml:1:1 RW0023", "t.yaml:1:1 RW0023"]);
     check("apiVersion: v1\nkind: Namespace\nmetadata: {name: A_b}", &["t.yaml:3:18 RW0022"]);
@@ -215,4 +216,14 @@ fn every_field_has_a_use() {
     assert!(uses.contains(&"/spec/ports/*/targetPort Enforced".to_owned()), "{uses:?}");
     assert!(uses.contains(&"/spec/selector/* Enforced".to_owned()), "{uses:?}");
     assert!(uses.iter().all(|it| !it.ends_with("Unknown")), "{uses:?}");
+}
+
+#[test]
+fn routes_of_the_gateway_api_are_not_read_and_that_is_said() {
+    let text = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\n\
+        spec: {rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 80}}}]}]}\n";
+    let (_, findings) = lower(&[Input { name: "t.yaml", bytes: text.as_bytes() }], &Options::default());
+    let [only] = findings.as_slice() else { panic!("{findings:#?}") };
+    assert!(only.title.contains("`HTTPRoute` of `gateway.networking.k8s.io` is not known; nothing of it is enforced"));
+    assert!(only.help.as_deref().is_some_and(|help| help.contains("`RequestMirror` is one of the `mirrors`")));
 }

@@ -108,3 +108,5 @@ pub const MISPLACED_SETTING: Code = Code(2291);
 pub const ACCESS_LOG: Code = Code(2293);
 /// Path normalization that leaves a way around path rules.
 pub const PATH_NORMALIZATION: Code = Code(2294);
+/// A Telemetry that does not mean what it looks like (Istio: IST0159, IST0160).
+pub const TELEMETRY: Code = Code(2295);

@@ -111,10 +111,7 @@ impl Compiler<'_> {
             // A delegate of a delegate: it was reported, and goes nowhere.
             Action::Delegate { .. } => PlanAction::Forward { targets: Vec::new(), total: 0 },
         };
-        let mirrors = route.mirrors.iter().map(|mirror| {
-            let target = destination::target(self, &mirror.destination, 1, &super::HeaderOps::default());
-            (mirror.share, target)
-        });
+        let mirrors = route.mirrors.iter().map(|mirror| (mirror.share, destination::mirror(self, &mirror.destination)));
         Plan {
             because: route.rule,
             name: Arc::clone(&route.name),

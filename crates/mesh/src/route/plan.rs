@@ -119,7 +119,7 @@ impl Plan {
         self.response_edits(target, single, call, &mut response_edits);
         let mirrors = (1_u64..)
             .zip(&self.mirrors)
-            .filter(|(nth, (share, mirror))| mirror.service.is_some() && lot(dice, 3 + nth) < *share);
+            .filter(|(nth, (share, mirror))| mirror.is_there() && lot(dice, 3 + nth) < *share);
         Selection::Route(RouteChoice {
             because: Reason::Rule(self.because),
             name: Arc::clone(&self.name),
@@ -179,6 +179,10 @@ struct Forward<'a> {
 }
 
 impl PlanTarget {
+    fn is_there(&self) -> bool {
+        self.service.is_some() && self.subset_known == Known::Yes
+    }
+
     fn copy(&self, port: u16) -> MirrorChoice {
         MirrorChoice { host: Arc::clone(&self.host), port: self.port.unwrap_or(port), subset: self.subset.clone() }
     }

@@ -336,7 +336,7 @@ fn judged(world: &World, described: &Described<'_>, around: &Around<'_>, mut sai
                 String::from_utf8_lossy(&call.target)),
             "fields": call.fields.0.iter().map(shown).collect::<Vec<_>>(),
             "response_edits": admitted.response_edits.iter().map(|edit| format!("{edit:?}")).collect::<Vec<_>>(),
-            "way": way(&admitted.hop), "delay": admitted.delay.map(|it| format!("{it:?}")),
+            "way": way(world, admitted), "delay": admitted.delay.map(|it| format!("{it:?}")),
         }),
         Outcome::Refused(refused) => json!({
             "outcome": if refused.kind == Kind::Answer { "answer" } else { "refuse" },
@@ -378,15 +378,22 @@ fn hop(world: &World, hop: &Hop) -> String {
 }
 
 /// How a call goes on: what its route settles beside the destination.
-fn way(hop: &Hop) -> Value {
-    match hop {
+fn way(world: &World, admitted: &ringwall_wall::Admitted) -> Value {
+    match &admitted.hop {
         Hop::Application { .. } => Value::Null,
         Hop::Upstream { route, .. } => json!({
             "route": &*route.name, "timeout": route.timeout.map(|it| format!("{it:?}")),
             "retries": format!("{:?}", route.retries),
-            "mirrors": route.mirrors.iter().map(|it| format!("{}:{}", it.host, it.port)).collect::<Vec<_>>(),
+            "mirrors": admitted.copies.iter().map(|copy| mirror(world, copy)).collect::<Vec<_>>(),
         }),
     }
+}
+
+/// Where a copy goes, as whom, and the rule that refuses it, if one does.
+fn mirror(world: &World, copy: &ringwall_wall::Copied) -> String {
+    let name = world.inventory.workload(copy.source).map(Workload::full_name).unwrap_or_default();
+    let refused = copy.refused.map(|because| format!(", refused by {}", world.rules.render(because)));
+    format!("{}:{}, as {name}{}", copy.to.host, copy.to.port, refused.unwrap_or_default())
 }
 
 fn shown(field: &Field) -> String {

@@ -5,12 +5,14 @@
 use super::force::{Current, InForce};
 use super::health;
 use super::outside::Live;
+use super::upstream::UNKNOWN_DESTINATION;
 use ringwall_dataplane::message::{Body, Response};
 use ringwall_dataplane::page::{
     Admitted, Answer, Arrival, ClientCertificate, Draw, Floor, Labels, Local, MessageKind, Messages, Opening, Outcome,
     Page, Place, ProxyHeader, Reading, Refused, Server, Upstream, Way,
 };
 use ringwall_head::tracing::Sampling;
+use ringwall_manifest::istio::telemetry::Told;
 use ringwall_mesh::Mode;
 use ringwall_mesh::route::{TlsMode, TlsVersion};
 use ringwall_model::event::Decided;
@@ -105,8 +107,7 @@ impl Page for InForce {
     }
 
     fn reading(&self, listener: &Listener) -> Reading {
-        let tracing = self.current.load().world.settings.tracing.as_ref().map(|tracing| Sampling(tracing.sampling));
-        Reading { settings: self.head_settings(listener), body_limit: BODY_LIMIT, tracing }
+        Reading { settings: self.head_settings(listener), body_limit: BODY_LIMIT, tracing: self.sampling(listener) }
     }
 
     fn request<'a>(&'a self, listener: &'a Listener, call: &'a mut Call, body: &'a mut Body) -> Local<'a, Outcome> {
@@ -177,7 +178,7 @@ impl Page for InForce {
             let way = outcome.way.ok_or(outcome.because)?;
             let upstream = self
                 .connection_upstream(&current.world, &way)
-                .ok_or((Layer::Upstream, Reason::Builtin("upstream/unknown-destination")))?;
+                .ok_or((Layer::Upstream, Reason::Builtin(UNKNOWN_DESTINATION)))?;
             let affinity = health::affinity_of_address(&upstream, peer.address.ip());
             Ok(Way { upstream, affinity })
         })
@@ -207,6 +208,20 @@ impl InForce {
         ringwall_shield::judge::connection(shield, at, listener.address, peer, followed, state)
     }
 
+    /// How many calls of a listener are traced; `None`: none.
+    fn sampling(&self, listener: &Listener) -> Option<Sampling> {
+        let current = self.current.load();
+        let sampling = Sampling(current.world.settings.tracing.as_ref()?.sampling);
+        if current.world.observed.is_empty() {
+            return Some(sampling);
+        }
+        // The number of its workload may be that of an older World.
+        let Some((current, listener)) = self.at(listener) else { return Some(sampling) };
+        let Some(observed) = current.world.observed.get(&listener.workload) else { return Some(sampling) };
+        let side = observed.at(listener.role);
+        (side.spans != Some(Told::No)).then(|| side.sampling.map_or(sampling, Sampling))
+    }
+
     /// How a gateway's port begins: in clear, by server name, or with the mesh's own certificates.
     fn gateway_opening(&self, world: &ringwall_manifest::World, listener: &Listener) -> Opening {
         let port = listener.address.port();
@@ -234,7 +249,7 @@ impl InForce {
             let reply = ringwall_model::Reply::Http { status: 503, fields: Vec::new(), body: bytes::Bytes::new() };
             return Outcome::Refused(Box::new(Refused {
                 reply,
-                because: Some((Layer::Upstream, Reason::Builtin("upstream/unknown-destination"))),
+                because: Some((Layer::Upstream, Reason::Builtin(UNKNOWN_DESTINATION))),
                 details: "cluster_not_found".into(),
                 flag: "NC",
                 edits: admitted.response_edits,
@@ -248,7 +263,7 @@ impl InForce {
         Outcome::Admitted(Box::new(Admitted {
             affinity: health::affinity(&upstream, call),
             upstream,
-            mirrors: self.mirrors(&current.world, &admitted.hop),
+            mirrors: self.mirrors(&current.world, std::mem::take(&mut admitted.copies)),
             response_edits: std::mem::take(&mut admitted.response_edits),
             body_limit: admitted.body_limit,
             expires: expires(&admitted.caller),

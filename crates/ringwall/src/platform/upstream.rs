@@ -3,13 +3,15 @@
 //! In: what the page chose. Out: [`Upstream`]. Made once a World for each source, host, port and subset.
 
 use super::force::InForce;
-use ringwall_dataplane::page::{Destination, Open, Place, PoolLimits, RetryOn, Speaks, Upstream, UpstreamTls};
+use ringwall_dataplane::page::{Destination, Mirror, Open, Place, PoolLimits, RetryOn, Speaks, Upstream, UpstreamTls};
 use ringwall_manifest::World;
 use ringwall_mesh::Mode;
-use ringwall_mesh::route::{MirrorChoice, Retries, RouteChoice, TlsMode};
+use ringwall_mesh::route::{Retries, RouteChoice, TlsMode};
 use ringwall_mesh::upstream::{self, Demand, UpstreamPolicy};
 use ringwall_model::inventory::Labels;
-use ringwall_model::{Endpoint, Listener, Millis, Protocol, Service, ServiceId, ServicePort, Workload, WorkloadId};
+use ringwall_model::{
+    Endpoint, Layer, Listener, Millis, Protocol, Reason, Service, ServiceId, ServicePort, Workload, WorkloadId,
+};
 use ringwall_wall::Hop;
 use ringwall_wall::connection::Way;
 use std::net::SocketAddr;
@@ -30,6 +32,8 @@ pub enum Chosen {
 /// A destination as a workload reaches it: source, host, port, subset.
 type Cluster = (WorkloadId, Arc<str>, u16, Option<Arc<str>>);
 
+/// The rule by which what has no destination is refused.
+pub const UNKNOWN_DESTINATION: &str = "upstream/unknown-destination";
 /// Upstreams that are kept for one World; a host that a client names makes one, too.
 const MOST_UPSTREAMS: usize = 4096;
 
@@ -67,16 +71,24 @@ impl InForce {
         }
     }
 
-    /// Where copies of a call go; one whose destination is not there is none.
-    pub fn mirrors(&self, world: &World, hop: &Hop) -> Vec<Arc<Upstream>> {
-        let Hop::Upstream { source, route } = hop else { return Vec::new() };
-        let copy = |to: &MirrorChoice| {
-            let cluster = (*source, to.host.clone(), to.port, to.subset.clone());
-            self.known(world, Chosen::Connection(cluster), || {
-                self.cluster(world, *source, &to.host, to.port, to.subset.as_deref())
-            })
-        };
-        route.mirrors.iter().filter_map(copy).collect()
+    /// Where copies of a call go.
+    pub fn mirrors(&self, world: &World, copies: Vec<ringwall_wall::Copied>) -> Vec<Mirror> {
+        copies.into_iter().map(|copy| self.mirror(world, copy)).collect()
+    }
+
+    fn mirror(&self, world: &World, copy: ringwall_wall::Copied) -> Mirror {
+        let ringwall_wall::Copied { source, to, call, refused: refused_by } = copy;
+        let subset = to.subset.as_deref();
+        let refused = |by| Mirror::Refused { cluster: cluster(&to.host, to.port, subset), by };
+        if let Some(because) = refused_by {
+            return refused((Layer::Packet, because));
+        }
+        let chosen = Chosen::Connection((source, to.host.clone(), to.port, to.subset.clone()));
+        let upstream = self.known(world, chosen, || self.cluster(world, source, &to.host, to.port, subset));
+        match upstream {
+            Some(upstream) => Mirror::To { upstream, call },
+            None => refused((Layer::Upstream, Reason::Builtin(UNKNOWN_DESTINATION))),
+        }
     }
 
     fn application(&self, world: &World, workload: WorkloadId, port: u16, speaks: Speaks) -> Option<Arc<Upstream>> {
@@ -121,6 +133,11 @@ impl InForce {
     }
 }
 
+/// A cluster's name in Envoy's form.
+fn cluster(host: &str, port: u16, subset: Option<&str>) -> Arc<str> {
+    format!("outbound|{port}|{}|{host}", subset.unwrap_or_default()).into()
+}
+
 fn caller(world: &World, source: WorkloadId) -> Arc<str> {
     world.inventory.workload(source).map(Workload::full_name).unwrap_or_default().into()
 }
@@ -141,7 +158,7 @@ fn make(
     let pool = &policy.settings.pool;
     let speaks = service.and_then(|it| it.ports.iter().find(|known| known.number == port)).map(|it| it.protocol);
     let speaks = if matches!(speaks, Some(Protocol::Grpc | Protocol::Http2)) { Speaks::Http2 } else { Speaks::Http1 };
-    let cluster: Arc<str> = format!("outbound|{port}|{}|{host}", subset.unwrap_or_default()).into();
+    let cluster = cluster(host, port, subset);
     let caller = caller(world, source);
     let place = |end: End| {
         let tls = tls(world, source, host, &policy, &end);

@@ -1,7 +1,7 @@
 //! What is true of a World beside its calls: a line a fact, for the `world` block of a scenario.
 //!
 //! `finding CODE TITLE` · `workload NAME IDENTITY` · `service HOST PORT → TARGET` · `listener ROLE WORKLOAD PORT PROTOCOL`
-//! · `certificate NAMESPACE/NAME …` · `issuer …` · `upstream HOST:PORT [subset NAME] …` · `alert …` · `scrape …` · `panel …`
+//! · `observed WORKLOAD server|client …` · `certificate NAMESPACE/NAME …` · `issuer …` · `upstream HOST:PORT [subset NAME] …` · `alert …` · `scrape …` · `panel …`
 
 use ringwall_manifest::World;
 use ringwall_manifest::prometheus::{Monitor, Panel, Watched};
@@ -30,6 +30,11 @@ pub fn of_world(world: &World, findings: &[Finding]) -> Vec<String> {
     facts.extend(upstreams(world));
     facts.extend(servers(world));
     facts.push(format!("settings {:?}", world.settings));
+    for (id, observed) in &world.observed {
+        let name = world.inventory.workload(*id).map(Workload::full_name).unwrap_or_default();
+        facts.push(format!("observed {name} server {:?}", observed.server));
+        facts.push(format!("observed {name} client {:?}", observed.client));
+    }
     facts.extend(world.extras.iter().map(|extras| format!("extras {extras:?}")));
     facts.extend(world.deployments.values().map(|deployment| format!("kong {deployment:?}")));
     facts.extend(watched(&world.watched));

@@ -54,7 +54,8 @@ fn traced(to: SocketAddr, folder: &Path) {
     }
 }
 
-fn metric(wall: &Wall, name: &str) -> f64 {
+/// A metric of a running wall, by its name with its labels.
+pub(super) fn metric(wall: &Wall, name: &str) -> f64 {
     let address = wall.said.split("http://").map(|rest| rest.split(' ').next().unwrap()).last().unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
@@ -113,4 +114,37 @@ fn a_collector_that_is_not_there_costs_no_call() {
     }
     assert_eq!(metric(&wall, "ringwall_spans_total{outcome=\"sent\"}"), 0.0);
     wall.end();
+}
+
+/// The backend's namespace makes no spans and writes no access log; its ingress does.
+const QUIET: &str = "
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: quiet, namespace: application}
+spec:
+  tracing: [{disableSpanReporting: true}]
+  accessLogging: [{disabled: true}]
+";
+
+#[test]
+fn telemetry_says_whose_calls_are_told() {
+    let (address, batches) = collector();
+    let folder = tempfile::tempdir().unwrap();
+    traced(address, folder.path());
+    std::fs::write(folder.path().join("90-quiet.yaml"), QUIET).unwrap();
+    let wall = Wall::of(folder.path().to_str().unwrap());
+    let token = wall.told(&["token"])["token"].as_str().unwrap().to_owned();
+    assert_eq!(status(&wall.call("/api/v1/orders", &format!("Authorization: Bearer {token}\r\n"))), "200");
+    // The backend's span would have ended before that of the ingress.
+    let mut services = Vec::new();
+    while !services.iter().any(|name: &String| name.contains("istio-ingressgateway")) {
+        let (_, batch) = batches.recv().unwrap();
+        let names = batch.as_array().unwrap().iter().map(|span| span["localEndpoint"]["serviceName"].to_string());
+        services.extend(names);
+    }
+    assert!(!services.iter().any(|name| name.contains("bff-service")), "{services:?}");
+    let log = wall.folder().join("access.log");
+    while !std::fs::read_to_string(&log).unwrap_or_default().contains("outbound|8080||bff-service") {}
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert!(!lines.contains("inbound|8080||"), "{lines}");
 }

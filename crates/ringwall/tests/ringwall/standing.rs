@@ -67,7 +67,8 @@ fn a_blocked_identity_is_refused_in_the_handshakes_of_the_mesh() {
     assert_eq!(status(&call()), "200");
 }
 
-fn copy(folder: &Path) {
+/// The example platform, to be changed.
+pub(super) fn copy(folder: &Path) {
     for entry in std::fs::read_dir(root().join("examples/ai-platform")).unwrap() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();

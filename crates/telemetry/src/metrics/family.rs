@@ -113,7 +113,7 @@ families! {
     UpstreamRetry "envoy_cluster_upstream_rq_retry" Counter, CLUSTER, "Requests tried again.";
     UpstreamTimeout "envoy_cluster_upstream_rq_timeout" Counter, CLUSTER, "Requests not answered in time.";
     Mirrored "ringwall_mirrored_requests_total" Counter, CLUSTER, "Copies of requests that a mirror answered.";
-    NotMirrored "ringwall_not_mirrored_requests_total" Counter, CLUSTER, "Copies of requests that were too long or too many, or that the mirror did not answer.";
+    NotMirrored "ringwall_not_mirrored_requests_total" Counter, CLUSTER, "Copies of requests that were too long or too many, that a rule refused, or that the mirror did not answer.";
     EjectionsActive "envoy_cluster_outlier_detection_ejections_active" Gauge, CLUSTER, "Endpoints that are ejected.";
     Ejections "envoy_cluster_outlier_detection_ejections_enforced_total" Counter, CLUSTER, "Endpoints ejected.";
     KongRequests "kong_http_requests_total" Counter, &["service", "route", "code", "source", "workspace", "consumer"], "Requests through the gateway.";

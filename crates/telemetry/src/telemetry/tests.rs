@@ -1,9 +1,9 @@
-use super::{AccessLog, Counting, Logs, Names, Output, Telemetry, Which};
+use super::{AccessLog, Chosen, Counting, Logs, Names, Output, Telemetry, Which};
 use crate::Format;
 use ringwall_model::{
-    CallId, Connection, Decision, Endpoint, Event, Exchange, Inventory, Layer, Millis, Protocol, Reason, Reply, Role,
-    RuleBook, Service, ServiceId, ServicePort, SpiffeId, Timestamp, Trace, UpstreamChange, Version, Workload,
-    WorkloadId,
+    CallId, Connection, Decision, Endpoint, Event, Exchange, Inventory, Layer, Millis, Protocol, Reason, RefusedCopy,
+    Reply, Role, RuleBook, Service, ServiceId, ServicePort, SpiffeId, Timestamp, Trace, UpstreamChange, Version,
+    Workload, WorkloadId,
 };
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -247,7 +247,7 @@ fn nothing_that_is_written_holds_a_credential() {
         which: Which::All,
         format: Format::text("%REQ(:PATH)% %REQ(AUTHORIZATION)% %REQ(X-FORWARDED-FOR)%").0,
     };
-    let other = AccessLog { which: Which::Only(vec!["a/b".into()]), format: Format::default() };
+    let other = AccessLog { which: Which::Only(Chosen::default()), format: Format::default() };
     room.telemetry.follow(Logs { access: vec![all, other] });
     let span = Some(Box::new(ringwall_model::Span { trace: 1, id: 2, parent: None }));
     tell(&room, &RuleBook::default(), Event::Exchange(Box::new(Exchange { span, ..exchange(Role::Edge) })));
@@ -261,6 +261,27 @@ fn nothing_that_is_written_holds_a_credential() {
     for text in [room.access.text(), found[0].to_string(), spans[0].to_string()] {
         assert!(!text.contains("s3cret"), "{text}");
     }
+}
+
+#[test]
+fn a_log_writes_the_chosen_side_of_a_workload() {
+    let room = room(1000);
+    let own: Arc<str> = "shop/cart-0".into();
+    let chosen = Chosen { called: [own.clone()].into(), calling: Default::default() };
+    let log = AccessLog { which: Which::Only(chosen), format: Format::text("%RESPONSE_CODE%").0 };
+    room.telemetry.follow(Logs { access: vec![log] });
+    let told = |role| {
+        let exchange = Exchange { workload: own.clone(), ..exchange(role) };
+        tell(&room, &RuleBook::default(), Event::Exchange(Box::new(exchange)));
+    };
+    [Role::Edge, Role::Outbound].into_iter().for_each(told);
+    room.telemetry.flush();
+    assert_eq!(room.access.text(), "");
+    [Role::Inbound, Role::Gateway].into_iter().for_each(told);
+    let other = Exchange { workload: "other/other-0".into(), ..exchange(Role::Inbound) };
+    tell(&room, &RuleBook::default(), Event::Exchange(Box::new(other)));
+    room.telemetry.flush();
+    assert_eq!(room.access.text().lines().count(), 2);
 }
 
 #[test]
@@ -303,6 +324,39 @@ fn connections_make_flow_lines() {
         tcp.len() == 1 && tcp[0].ends_with(" 10") && tcp[0].contains("connection_security_policy=\"none\""),
         "{tcp:?}"
     );
+}
+
+#[test]
+fn a_refused_copy_is_a_line_and_two_counts() {
+    let room = room(100);
+    let cluster: Arc<str> = "outbound|80||shadow".into();
+    tell(
+        &room,
+        &RuleBook::default(),
+        Event::Copy(Box::new(RefusedCopy {
+            id: CallId(7),
+            started: Timestamp(0),
+            role: Role::Edge,
+            workload: "istio-system/ingress".into(),
+            cluster: cluster.clone(),
+            refused: (Layer::Packet, Reason::Builtin("packet/test")),
+            decided: None,
+        })),
+    );
+    room.telemetry.flush();
+    let line: serde_json::Value = serde_json::from_str(&room.flow.text()).unwrap();
+    assert_eq!(
+        (&line["mirror_cluster"], &line["refused_by"]),
+        (&"outbound|80||shadow".into(), &"packet: builtin/packet/test".into())
+    );
+    assert_eq!(line["id"], CallId(7).to_string());
+    let text = room.telemetry.metrics();
+    for series in [
+        "ringwall_not_mirrored_requests_total{cluster_name=\"outbound|80||shadow\"} 1\n",
+        "ringwall_decisions_total{layer=\"packet\",rule=\"builtin/packet/test\",verdict=\"refuse\"} 1\n",
+    ] {
+        assert!(text.contains(series), "{text}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who is sent spans: `defaultConfig.tracing`, or the provider that `defaultProviders.tracing` names.
+//! Who is sent spans: `defaultConfig.tracing`, or the provider that the mesh's Telemetry or `defaultProviders.tracing` names.
 //!
 //! In: `meshConfig`. Out: [`Tracing`]; none where nobody is named, `enableTracing` is off, or the collector speaks what we
 //! do not (OTLP over gRPC), which is said. Follows Istio's MeshConfig.
@@ -47,13 +47,13 @@ const KINDS: [&str; 13] = [
     "zipkin",
 ];
 
-pub(super) fn lower(mesh: Cursor<'_>) -> Option<Tracing> {
+pub(super) fn lower(mesh: Cursor<'_>, collector: Option<&str>) -> Option<Tracing> {
     let at = mesh.get("defaultConfig").get("tracing");
     let share = at.get("sampling").number();
     let sampling = share.map_or(10_000, |share| (share.clamp(0.0, 100.0) * 10_000.0).round() as u32);
     let zipkin = zipkin(at.get("zipkin").get("address"));
     at.set_rest_aside();
-    let named = provider(mesh);
+    let named = provider(mesh, collector);
     let is_on = mesh.get("enableTracing").flag() != Some(false);
     let (collector, speaks) = named.unwrap_or(zipkin).filter(|_| is_on)?;
     Some(Tracing { sampling, collector, speaks })
@@ -69,27 +69,27 @@ fn zipkin(at: Cursor<'_>) -> Option<(Arc<str>, Speaks)> {
 }
 
 /// What the provider that is named for traces says; `None` where none is named.
-fn provider(mesh: Cursor<'_>) -> Option<Option<(Arc<str>, Speaks)>> {
+fn provider(mesh: Cursor<'_>, wanted: Option<&str>) -> Option<Option<(Arc<str>, Speaks)>> {
     let defaults = mesh.get("defaultProviders");
-    let named = defaults.get("tracing");
-    let wanted = named.strings().unwrap_or_default();
+    // Which of its names counts was asked before.
+    _ = defaults.get("tracing").strings();
     for name in ["metrics", "accessLogging"] {
         defaults.ignored(name, "metrics and the access log are always the built-in ones");
     }
-    let mut found = wanted.first().map(|_| None);
+    let mut found = wanted.map(|_| None);
     let mut is_known = false;
     for one in mesh.get("extensionProviders").items() {
         let name = one.get("name").filled();
-        if name.is_some() && name == wanted.first().copied() {
+        if name.is_some() && name == wanted {
             (found, is_known) = (Some(read(one)), true);
         }
-        for kind in KINDS.into_iter().filter(|kind| !is_for_traces(kind) || name != wanted.first().copied()) {
-            one.ignored(kind, "only the provider that `defaultProviders.tracing` names first is used");
+        for kind in KINDS.into_iter().filter(|kind| !is_for_traces(kind) || name != wanted) {
+            one.ignored(kind, "only the provider that is named for the spans of the mesh is used");
         }
     }
-    if let Some(name) = wanted.first().filter(|_| !is_known) {
+    if let Some(name) = wanted.filter(|_| !is_known) {
         let title = format!("no extension provider is called `{name}`: spans are not sent");
-        named.report(named.finding(code::MISPLACED_SETTING, Severity::Warning, title));
+        mesh.report(mesh.finding(code::MISPLACED_SETTING, Severity::Warning, title));
     }
     found
 }

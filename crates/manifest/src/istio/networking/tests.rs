@@ -25,7 +25,7 @@ fn lowered(prefixes: &[&str]) -> (Networking, Vec<Code>) {
     let (mut into, mut rules) = (Networking::default(), RuleBook::default());
     for document in &sources.documents {
         let ledger = Ledger::open(document);
-        assert_eq!(lower(&Resource::open(ledger.root()), &mut rules, &mut into), Taken::Lowered);
+        assert_eq!(lower(&Resource::open(ledger.root()), &mut rules, None, &mut into), Taken::Lowered);
         findings.extend(ledger.finish().0);
     }
     findings.extend(Routes::compile(&into.routes, &Inventory::default()).1);

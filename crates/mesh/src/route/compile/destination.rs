@@ -14,24 +14,47 @@ use std::sync::Arc;
 pub(super) fn targets(compiler: &mut Compiler<'_>, to: &[Weighted]) -> Vec<PlanTarget> {
     let several = to.len() > 1;
     let kept = to.iter().filter(|weighted| !several || weighted.weight > 0);
-    kept.map(|weighted| target(compiler, &weighted.destination, weighted.weight, &weighted.headers)).collect()
+    kept.map(|weighted| target(compiler, &weighted.destination, weighted.weight, &weighted.headers, Sent::Call))
+        .collect()
+}
+
+/// The destination of copies.
+pub(super) fn mirror(compiler: &mut Compiler<'_>, to: &Destination) -> PlanTarget {
+    target(compiler, to, 1, &HeaderOps::default(), Sent::Copy)
+}
+
+/// What goes to a destination.
+#[derive(Clone, Copy)]
+enum Sent {
+    Call,
+    Copy,
+}
+
+impl Sent {
+    /// What becomes of it where the destination is not there.
+    const fn lost(self) -> &'static str {
+        match self {
+            Self::Call => "calls get 503",
+            Self::Copy => "no copy is sent",
+        }
+    }
 }
 
 /// One destination with its service looked up.
-pub(super) fn target(compiler: &mut Compiler<'_>, to: &Destination, weight: u32, headers: &HeaderOps) -> PlanTarget {
+fn target(compiler: &mut Compiler<'_>, to: &Destination, weight: u32, headers: &HeaderOps, sent: Sent) -> PlanTarget {
     let service = compiler.inventory.service_of(&to.host);
     let port = match service {
         Some(id) => to.port.or_else(|| only_port(compiler, id, to)),
         None => {
-            let title = format!("nothing declares the host `{}`: calls get 503", to.host);
+            let title = format!("nothing declares the host `{}`: {}", to.host, sent.lost());
             let help = "declare a Service or a ServiceEntry, or correct the name";
             let finding = Finding::new(code::UNKNOWN_DESTINATION, Severity::Warning, to.place.clone(), title);
             compiler.findings.push(finding.help(help));
             to.port
         }
     };
-    check_port(compiler, service, to);
-    let subset_known = subset_known(compiler, to);
+    check_port(compiler, service, to, sent);
+    let subset_known = subset_known(compiler, to, sent);
     PlanTarget {
         host: Arc::clone(&to.host),
         service: service.filter(|id| has_port(compiler, *id, to.port)),
@@ -59,16 +82,16 @@ fn has_port(compiler: &Compiler<'_>, id: ServiceId, port: Option<u16>) -> bool {
     port.is_none_or(|port| service.is_some_and(|service| service.ports.iter().any(|known| known.number == port)))
 }
 
-fn check_port(compiler: &mut Compiler<'_>, service: Option<ServiceId>, to: &Destination) {
+fn check_port(compiler: &mut Compiler<'_>, service: Option<ServiceId>, to: &Destination, sent: Sent) {
     if let (Some(id), Some(port)) = (service, to.port)
         && !has_port(compiler, id, to.port)
     {
-        let title = format!("`{}` has no port {port}: calls get 503", to.host);
+        let title = format!("`{}` has no port {port}: {}", to.host, sent.lost());
         compiler.findings.push(Finding::new(code::UNKNOWN_DESTINATION, Severity::Warning, to.place.clone(), title));
     }
 }
 
-fn subset_known(compiler: &mut Compiler<'_>, to: &Destination) -> Known {
+fn subset_known(compiler: &mut Compiler<'_>, to: &Destination, sent: Sent) -> Known {
     let Some(subset) = &to.subset else { return Known::Yes };
     let declares = |rule: &DestinationRule| {
         covers(&rule.host, &to.host) && rule.subsets.iter().any(|known| known.name.as_ref() == &**subset)
@@ -76,7 +99,8 @@ fn subset_known(compiler: &mut Compiler<'_>, to: &Destination) -> Known {
     if compiler.rules.iter().any(declares) {
         return Known::Yes;
     }
-    let title = format!("no DestinationRule for `{}` declares the subset `{subset}`: calls get 503", to.host);
+    let lost = sent.lost();
+    let title = format!("no DestinationRule for `{}` declares the subset `{subset}`: {lost}", to.host);
     compiler.findings.push(Finding::new(code::UNKNOWN_SUBSET, Severity::Warning, to.place.clone(), title));
     Known::No
 }

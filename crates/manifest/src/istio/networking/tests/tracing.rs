@@ -36,7 +36,7 @@ fn a_collector_is_named_by_its_address_or_as_a_provider() {
         assert_eq!(tracing, None);
         assert!(findings.iter().any(|title| title.contains(why)), "{name}: {findings:#?}");
     }
-    let unused = "only the provider that `defaultProviders.tracing` names first is used";
+    let unused = "only the provider that is named for the spans of the mesh is used";
     assert_eq!(named("otel").1.iter().filter(|title| title.contains(unused)).count(), 2);
 }
 
