@@ -232,7 +232,7 @@ pub struct Demo {
     #[arg(long)]
     pub prove: bool,
     /// Play the scenarios under the mesh, with real packets: each workload has a network namespace of its own.
-    #[arg(long, conflicts_with = "prove")]
+    #[arg(long)]
     pub isolate: bool,
     /// Folder of the platform's manifests [default: the ones built in].
     #[arg(long, value_name = "DIR")]

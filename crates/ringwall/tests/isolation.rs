@@ -51,6 +51,23 @@ fn the_tour_under_the_mesh_holds() {
     assert_eq!(wire.len(), 2, "the capture, and its control");
 }
 
+#[test]
+fn every_refusal_of_the_tour_under_the_mesh_hangs_on_its_rule() {
+    let output = ringwall(&["demo", "--isolate", "--prove", "--once", "--format", "json"]).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if is_impossible(&err) {
+        return;
+    }
+    let all: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed: Vec<_> = all.iter().filter(|one| one["proved"] != true).collect();
+    assert!(failed.is_empty() && output.status.success(), "{failed:#?}\n{err}");
+    let of = |kind: &str| all.iter().filter(|one| one["kind"] == kind).count();
+    // Databases, zones and the way out by their policies; source addresses, floods and blocks by what passes beside them.
+    assert_eq!((of("proved"), of("neighbour"), of("let through")), (3, 3, 4), "{out}");
+    let policies = all.iter().filter(|one| one["without"].as_str().unwrap().starts_with("NetworkPolicy/")).count();
+    assert_eq!(policies, 3, "{out}");
+}
+
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

@@ -6,7 +6,7 @@
 
 use super::Tour;
 use super::client::{Way, once};
-use super::scenario::{Report, Scenario, clear, mesh, mutual, passed};
+use super::scenario::{Play, Report, Scenario, clear, ground, mesh, mutual, passed};
 use super::stage::{Stage, request};
 use crate::cli::{Everywhere, Format};
 use crate::platform::NotUp;
@@ -37,8 +37,8 @@ impl Tour {
                 ..Proof::default()
             };
         }
-        if let Some(call) = neighbour(scenario.name) {
-            return self.accepted(scenario, call).await;
+        if let Some(neighbour) = neighbour(scenario.name) {
+            return self.accepted(scenario, neighbour).await;
         }
         let inputs = self.wanted(scenario.wants);
         let Some((inputs, without)) = self.edited(&inputs, before) else {
@@ -59,14 +59,19 @@ impl Tour {
     }
 
     /// Sends the neighbour of a call that no rule of the manifests refuses.
-    async fn accepted(&self, scenario: &Scenario, call: Neighbour) -> Proof {
+    async fn accepted(&self, scenario: &Scenario, neighbour: Neighbour) -> Proof {
         let stage = match self.fresh(scenario.wants, &self.wanted(scenario.wants)) {
             Ok(stage) => stage,
             Err(NotUp(why)) => return Proof { kind: "FAILED", without: why, ..Proof::default() },
         };
-        let (way, bytes, without) = call(&stage);
-        let answer = once(&way, &bytes).await;
-        let then = passed(&way, &bytes, &answer, 200);
+        let (then, without) = match neighbour {
+            Neighbour::Call(call) => {
+                let (way, bytes, without) = call(&stage);
+                let answer = once(&way, &bytes).await;
+                (passed(&way, &bytes, &answer, 200), without)
+            }
+            Neighbour::Run(run, without) => (run(&stage).await, without),
+        };
         let kind = if then.held { "neighbour" } else { "FAILED" };
         Proof { proved: then.held, kind, without: without.into(), then }
     }
@@ -79,6 +84,10 @@ impl Tour {
         if before.rule.starts_with("default deny") {
             let (namespace, app) = self.owner(before)?;
             return Some((without_allow(inputs, &namespace, &app), format!("the policies that allow calls to {app}")));
+        }
+        if before.layer == "packet" && before.rule.starts_with("NetworkPolicy/") {
+            // What isolates a pod is the policy, not one of its rules: the whole of it goes.
+            return Some((without_document(inputs, &before.place)?, before.rule.clone()));
         }
         if before.place.is_empty() {
             // A body that outgrows its limit on the way is refused by the plugin that counts it.
@@ -101,12 +110,26 @@ impl Tour {
     }
 }
 
-/// The call without its fault: where to, which bytes, and what it lacks.
-type Neighbour = fn(&Stage) -> (Way, Vec<u8>, &'static str);
+/// The call without its fault, and what it lacks.
+enum Neighbour {
+    /// Where to, and which bytes.
+    Call(Call),
+    /// Packets between workloads.
+    Run(Play, &'static str),
+}
 
-/// The accepted neighbour of a call that is refused by something other than a rule of the manifests.
+type Call = fn(&Stage) -> (Way, Vec<u8>, &'static str);
+
+/// The accepted neighbour of what is refused by something other than a rule of the manifests.
 fn neighbour(name: &str) -> Option<Neighbour> {
-    let post: Neighbour = |stage| {
+    match ground::neighbour(name) {
+        Some((run, without)) => Some(Neighbour::Run(run, without)),
+        None => call(name).map(Neighbour::Call),
+    }
+}
+
+fn call(name: &str) -> Option<Call> {
+    let post: Call = |stage| {
         let fields = [("Content-Type", "application/json")];
         (stage.edge(), stage.good("POST", "/api/v1/orders", &fields, b"{}"), "its second reading")
     };
@@ -158,12 +181,30 @@ fn agent_call(stage: &Stage, fields: &[(&str, &str)]) -> Vec<u8> {
     mesh::agent_call(stage, "/api/v1/completions/chat", fields)
 }
 
+/// File, line and column of a place.
+fn parts(place: &str) -> Option<(&str, usize, usize)> {
+    let mut parts = place.rsplitn(3, ':');
+    let column = parts.next()?.parse().ok()?;
+    let line = parts.next()?.parse().ok()?;
+    Some((parts.next()?, line, column))
+}
+
+/// The manifests without the document at a place.
+fn without_document(inputs: &[Input], place: &str) -> Option<Vec<Input>> {
+    let (file, line, _) = parts(place)?;
+    let mut inputs = inputs.to_vec();
+    let input = inputs.iter_mut().find(|input| input.name == file)?;
+    let text = String::from_utf8_lossy(&input.bytes).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let (first, end) = document(&lines, line.checked_sub(1)?);
+    let kept = lines.iter().take(first).chain(lines.iter().skip(end));
+    input.bytes = format!("{}\n", kept.copied().collect::<Vec<_>>().join("\n")).into_bytes();
+    Some(inputs)
+}
+
 /// The manifests without the list element at `file:line:column`: its line, and all that is indented as deep as it.
 fn without_element(inputs: &[Input], place: &str) -> Option<Vec<Input>> {
-    let mut parts = place.rsplitn(3, ':');
-    let column: usize = parts.next()?.parse().ok()?;
-    let line: usize = parts.next()?.parse().ok()?;
-    let file = parts.next()?;
+    let (file, line, column) = parts(place)?;
     let mut inputs = inputs.to_vec();
     let input = inputs.iter_mut().find(|input| input.name == file)?;
     let text = String::from_utf8_lossy(&input.bytes).into_owned();

@@ -21,6 +21,9 @@ use std::pin::Pin;
 /// A scenario's run.
 pub type Run<'a> = Pin<Box<dyn Future<Output = Report> + 'a>>;
 
+/// What runs it on a stage.
+pub type Play = for<'a> fn(&'a Stage) -> Run<'a>;
+
 /// One scenario.
 #[derive(Clone, Copy)]
 pub struct Scenario {
@@ -29,7 +32,7 @@ pub struct Scenario {
     /// Whether it wants a platform for itself: one with small limits, or one that it will break.
     pub wants: Wants,
     /// Runs it.
-    pub run: for<'a> fn(&'a Stage) -> Run<'a>,
+    pub run: Play,
 }
 
 /// Which platform a scenario runs on.

@@ -3,7 +3,7 @@
 //! The attacker of these scenarios owns a workload's processes and even the mark by which interception lets the data
 //! plane's own packets pass, which no program of a workload can set: what stops him here is the packet filter alone.
 
-use super::{Report, Run, Scenario, Wants};
+use super::{Play, Report, Run, Scenario, Wants, passed};
 use crate::demo::client::{Answer, Wire, once};
 use crate::demo::stage::{Stage, request};
 use crate::platform::isolation::Isolation;
@@ -30,6 +30,8 @@ const FLOOD: usize = 20_000;
 const CALLS: usize = 40;
 /// How long a packet that is dropped is waited for.
 const PATIENCE: Duration = Duration::from_millis(700);
+/// A link that has just come up loses packets without a word; so often is sent again what nobody spoke of.
+const TRIES: usize = 8;
 
 pub const LIST: &[Scenario] = &[
     Scenario { name: "a workload's own edge is open", wants: Wants::Shared, run: |stage| Box::pin(allowed(stage)) },
@@ -84,6 +86,35 @@ async fn reach(stage: &Stage, from: &str, to: SocketAddr) -> io::Result<tokio::n
     tokio::time::timeout(PATIENCE, opened).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
+/// Sends until somebody answers, be it with a refusal.
+async fn persist<T>(mut send: impl AsyncFnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut sent = send().await;
+    for _ in 1..TRIES {
+        match &sent {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => sent = send().await,
+            _ => break,
+        }
+    }
+    sent
+}
+
+/// Sends what should be dropped until the filter tells it, or somebody answers.
+async fn drops(
+    stage: &Stage,
+    (from, to): (IpAddr, SocketAddr),
+    rule: &str,
+    mut send: impl AsyncFnMut() -> io::Result<()>,
+) -> Report {
+    let mut report = Report::default();
+    for _ in 0..TRIES {
+        report = dropped(stage, from, to, send().await, rule).await;
+        if report.through || !report.layer.is_empty() {
+            break;
+        }
+    }
+    report
+}
+
 /// The report of a packet that should be dropped: the filter must have told it, by that rule.
 async fn dropped(stage: &Stage, from: IpAddr, to: SocketAddr, sent: io::Result<()>, rule: &str) -> Report {
     let record = stage.platform.latest_packet(from, to).await;
@@ -97,7 +128,8 @@ async fn dropped(stage: &Stage, from: IpAddr, to: SocketAddr, sent: io::Result<(
             Err(error) if error.kind() == io::ErrorKind::TimedOut => "no answer".into(),
             Err(error) => error.to_string(),
         },
-        through: sent.is_ok(),
+        // The filter answers nobody; who is refused met the other end itself.
+        through: sent.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::ConnectionRefused),
         layer,
         rule: named,
         place: text("place"),
@@ -105,6 +137,40 @@ async fn dropped(stage: &Stage, from: IpAddr, to: SocketAddr, sent: io::Result<(
         request: format!("{from} to {to}"),
         listener: to.to_string(),
         wanted: format!("dropped by packet {rule}"),
+        ..Report::default()
+    }
+}
+
+/// What is accepted beside a scenario whose packets no rule of the manifests drops, and what it lacks.
+pub fn neighbour(name: &str) -> Option<(Play, &'static str)> {
+    Some(match name {
+        "another workload's source address" => {
+            (|stage| Box::pin(allowed(stage)), "the foreign home: from the address's own")
+        }
+        "flood while calls go on" => (|stage| Box::pin(call(stage)), "the flood: one call"),
+        "blocked address" => (|stage| Box::pin(unblocked(stage)), "the block"),
+        _ => return None,
+    })
+}
+
+/// One call of those that go on beside the flood.
+async fn call(stage: &Stage) -> Report {
+    let (way, call) = (stage.edge(), stage.good("GET", "/api/v1/orders", &[], b""));
+    let answer = once(&way, &call).await;
+    passed(&way, &call, &answer, 200)
+}
+
+/// The stranger whom nobody blocks.
+async fn unblocked(stage: &Stage) -> Report {
+    let sent = match address(stage, PROMETHEUS) {
+        Ok(address) => persist(async || strange(stage, SocketAddr::new(address, 9090)).await).await,
+        Err(error) => Err(error),
+    };
+    Report {
+        held: sent.is_ok(),
+        through: sent.is_ok(),
+        saw: sent.map_or_else(|error| error.to_string(), |()| format!("{STRANGER} reaches {PROMETHEUS}")),
+        wanted: "a connection".into(),
         ..Report::default()
     }
 }
@@ -118,8 +184,7 @@ fn refused<'a>(stage: &'a Stage, from: &'static str, to: &'static str, port: u16
         match (address(stage, from), address(stage, to)) {
             (Ok(source), Ok(destination)) => {
                 let to = SocketAddr::new(destination, port);
-                let sent = reach(stage, from, to).await.map(drop);
-                dropped(stage, source, to, sent, "NetworkPolicy/").await
+                drops(stage, (source, to), "NetworkPolicy/", async || reach(stage, from, to).await.map(drop)).await
             }
             (Err(error), _) | (_, Err(error)) => broken(&error),
         }
@@ -131,7 +196,7 @@ async fn allowed(stage: &Stage) -> Report {
         Ok(database) => SocketAddr::new(database, 5432),
         Err(error) => return broken(&error),
     };
-    let opened = reach(stage, BFF, to).await;
+    let opened = persist(async || reach(stage, BFF, to).await).await;
     Report {
         held: opened.is_ok(),
         saw: opened.map_or_else(|error| error.to_string(), |_| format!("{BFF} reaches {to}")),
@@ -200,8 +265,7 @@ async fn outward(stage: &Stage) -> Report {
     match (made, address(stage, AGENT)) {
         (Ok(()), Ok(source)) => {
             let to = SocketAddr::new(STRANGER, 443);
-            let sent = reach(stage, AGENT, to).await.map(drop);
-            dropped(stage, source, to, sent, "NetworkPolicy/").await
+            drops(stage, (source, to), "NetworkPolicy/", async || reach(stage, AGENT, to).await.map(drop)).await
         }
         (Err(error), _) | (_, Err(error)) => broken(&error),
     }
@@ -213,17 +277,19 @@ fn already(error: io::Error) -> io::Result<()> {
 
 /// From the home of one workload with the address of another, which is bound as only CAP_NET_ADMIN can.
 async fn spoofed(stage: &Stage) -> Report {
-    let send = || -> io::Result<_> {
+    let ends = || -> io::Result<_> {
         let (own, other) = (address(stage, NOTIFICATION)?, address(stage, BFF)?);
         let to = SocketAddr::new(address(stage, DATABASE)?, 5432);
-        let namespace = isolation(stage)?.namespace(own).ok_or(io::ErrorKind::NotFound)?;
-        namespace.run(|| socket::send_as(other, to, b"a database message"))?;
-        Ok((other, to))
+        Ok((isolation(stage)?.namespace(own).ok_or(io::ErrorKind::NotFound)?, other, to))
     };
-    match send() {
-        Ok((from, to)) => dropped(stage, from, to, Err(io::ErrorKind::TimedOut.into()), "").await,
-        Err(error) => broken(&error),
-    }
+    let (namespace, other, to) = match ends() {
+        Ok(ends) => ends,
+        Err(error) => return broken(&error),
+    };
+    let send = || namespace.run(|| socket::send_as(other, to, b"a database message"));
+    // Nobody answers a datagram.
+    let silence = || Err(io::ErrorKind::TimedOut.into());
+    drops(stage, (other, to), "", async || send().and_then(|()| silence())).await
 }
 
 async fn flood(stage: &Stage) -> Report {
@@ -255,29 +321,31 @@ async fn flood(stage: &Stage) -> Report {
     report
 }
 
+/// A connection of somebody outside the node.
+async fn strange(stage: &Stage, to: SocketAddr) -> io::Result<()> {
+    let opened = isolation(stage).and_then(|isolation| {
+        let node = isolation.node();
+        node.add_outside(STRANGER).or_else(already)?;
+        node.outside.run(|| socket::stream(to.ip(), Passage::Intercepted))
+    });
+    let socket = tokio::net::TcpSocket::from_std_stream(opened?.into());
+    socket.bind(SocketAddr::new(STRANGER, 0))?;
+    let opened = tokio::time::timeout(PATIENCE, socket.connect(to)).await;
+    opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(drop)
+}
+
 async fn blocked(stage: &Stage) -> Report {
     let to = match address(stage, PROMETHEUS) {
         Ok(address) => SocketAddr::new(address, 9090),
         Err(error) => return broken(&error),
     };
-    let connect = || async {
-        let opened = isolation(stage).and_then(|isolation| {
-            let node = isolation.node();
-            node.add_outside(STRANGER).or_else(already)?;
-            node.outside.run(|| socket::stream(to.ip(), Passage::Intercepted))
-        });
-        let socket = tokio::net::TcpSocket::from_std_stream(opened?.into());
-        socket.bind(SocketAddr::new(STRANGER, 0))?;
-        let opened = tokio::time::timeout(PATIENCE, socket.connect(to)).await;
-        opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(drop)
-    };
-    if let Err(error) = connect().await {
+    if let Err(error) = persist(async || strange(stage, to).await).await {
         return broken(&error);
     }
     if let Err(error) = stage.platform.block(&STRANGER.to_string(), 60_000) {
         return Report { saw: error, ..Report::default() };
     }
-    let sent = connect().await;
+    let sent = strange(stage, to).await;
     stage.platform.lift(&STRANGER.to_string());
     dropped(stage, STRANGER, to, sent, "block").await
 }
