@@ -50,6 +50,7 @@ pub fn assemble(declared: &Declared, scope: &MeshScope) -> (Inventory, Vec<Findi
         }
     }
     settle_ports(&mut inventory);
+    settle_datagram_ports(&mut inventory, &declared.workloads);
     (inventory, findings)
 }
 
@@ -211,6 +212,30 @@ fn settle_ports(inventory: &mut Inventory) {
     for workload in workloads {
         workload.ports.sort_by_key(|(_, number, _)| *number);
         workload.ports.dedup_by_key(|(_, number, _)| *number);
+    }
+}
+
+/// Resolves target ports of UDP and SCTP by name: as for TCP the first workload that has one tells the number.
+fn settle_datagram_ports(inventory: &mut Inventory, drafts: &[Draft]) {
+    let Inventory { workloads, services, .. } = inventory;
+    let draft = |id: &WorkloadId| {
+        let workload = workloads.get(id.0 as usize)?;
+        drafts.iter().find(|draft| draft.namespace == workload.namespace && draft.name == workload.name)
+    };
+    for service in services {
+        let Service { endpoints, datagram_ports, .. } = service;
+        for port in datagram_ports {
+            let Some(name) = &port.target_name else { continue };
+            let behind = endpoints.iter().filter_map(|endpoint| match endpoint {
+                Endpoint::Workload(id) => draft(id),
+                _ => None,
+            });
+            let named = behind.flat_map(|draft| &draft.link.named_ports);
+            let is_meant = |(known, protocol, _): &&(Box<str>, u8, u16)| known == name && *protocol == port.protocol;
+            if let Some((_, _, number)) = named.into_iter().find(is_meant) {
+                port.target = *number;
+            }
+        }
     }
 }
 

@@ -87,8 +87,10 @@ pub struct Service {
     pub address: Option<IpAddr>,
     /// CIDRs a ServiceEntry gives.
     pub cidrs: Vec<IpNet>,
-    /// Its ports.
+    /// Its ports that the mesh carries: TCP.
     pub ports: Vec<ServicePort>,
+    /// Its others, of which network policies alone speak: UDP and SCTP.
+    pub datagram_ports: Vec<DatagramPort>,
     /// Whether it lies outside the mesh (`MESH_EXTERNAL`).
     pub external: bool,
     /// What stands behind it.
@@ -111,6 +113,21 @@ pub struct ServicePort {
     pub number: u16,
     /// What is spoken.
     pub protocol: Protocol,
+    /// Port of the workload, by number.
+    pub target: u16,
+    /// Port of the workload, by name, when it is given so.
+    pub target_name: Option<Box<str>>,
+}
+
+/// One port of a service that is not TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatagramPort {
+    /// Name; may be empty.
+    pub name: Box<str>,
+    /// IP protocol number: 17 or 132.
+    pub protocol: u8,
+    /// Port of the service.
+    pub number: u16,
     /// Port of the workload, by number.
     pub target: u16,
     /// Port of the workload, by name, when it is given so.

@@ -42,7 +42,8 @@ pub use event::{
 pub use finding::{Code, DocumentId, Finding, Part, Place, Severity};
 pub use identity::{BadSpiffeId, SpiffeId};
 pub use inventory::{
-    Endpoint, Host, Inventory, Labels, Namespace, Selector, Service, ServiceId, ServicePort, Workload, WorkloadId,
+    DatagramPort, Endpoint, Host, Inventory, Labels, Namespace, Selector, Service, ServiceId, ServicePort, Workload,
+    WorkloadId,
 };
 pub use listener::{Listener, Protocol, Role};
 pub use take::{Budget, Spent, Take, TakeKey, Window};

@@ -55,6 +55,7 @@ pub fn declare(resource: &Resource<'_>, declared: &mut Declared) {
             address: single.map(ipnet::IpNet::addr),
             cidrs: cidrs.clone(),
             ports: ports.clone(),
+            datagram_ports: Vec::new(),
             external: location.unwrap_or(true),
             endpoints,
             selector: selector.clone().map(Selector),

@@ -5,7 +5,8 @@ use super::protocol::{is_told, protocol_of};
 use crate::code;
 use crate::node::{Cursor, Value};
 use crate::resource::Resource;
-use ringwall_model::{Endpoint, Finding, Selector, Service, ServicePort, Severity};
+use ringwall_model::{DatagramPort, Endpoint, Finding, Selector, Service, ServicePort, Severity};
+use ringwall_packet::endpoint::protocol::{SCTP, TCP, UDP};
 
 /// Lowers a `Service`.
 pub fn lower(resource: &Resource<'_>, declared: &mut Declared) {
@@ -27,13 +28,21 @@ pub fn lower(resource: &Resource<'_>, declared: &mut Declared) {
         (Type::External, Some(name)) => vec![Endpoint::Name(name.to_ascii_lowercase().into())],
         _ => Vec::new(),
     };
+    let (mut ports, mut datagram_ports) = (Vec::new(), Vec::new());
+    for one in spec.get("ports").items().filter_map(port) {
+        match one {
+            Port::Carried(port) => ports.push(port),
+            Port::Datagrams(port) => datagram_ports.push(port),
+        }
+    }
     declared.services.push(Service {
         namespace: resource.namespace.into(),
         name: resource.name.into(),
         host: format!("{}.{}.svc.cluster.local", resource.name, resource.namespace).into(),
         address,
         cidrs: Vec::new(),
-        ports: spec.get("ports").items().filter_map(port).collect(),
+        ports,
+        datagram_ports,
         external: false,
         endpoints,
         selector: spec.get("selector").labels().map(Selector),
@@ -71,11 +80,16 @@ fn set_aside(spec: Cursor<'_>) {
     ]);
 }
 
-fn port(at: Cursor<'_>) -> Option<ServicePort> {
+enum Port {
+    Carried(ServicePort),
+    Datagrams(DatagramPort),
+}
+
+fn port(at: Cursor<'_>) -> Option<Port> {
     let name = at.get("name").string().unwrap_or_default();
     let number = at.get("port").required().port();
     let app_protocol = at.get("appProtocol").string();
-    let transport = at.get("protocol").enumeration(&[("TCP", "TCP"), ("UDP", "UDP"), ("SCTP", "SCTP")]);
+    let transport = at.get("protocol").enumeration(&[("TCP", TCP), ("UDP", UDP), ("SCTP", SCTP)]);
     at.descriptive(&["nodePort"]);
     let target = at.get("targetPort");
     let number = number?;
@@ -84,10 +98,10 @@ fn port(at: Cursor<'_>) -> Option<ServicePort> {
         Some(_) => (target.port()?, None),
         None => (number, None),
     };
-    if transport.is_some_and(|transport| transport != "TCP") {
+    if let Some(protocol) = transport.filter(|transport| *transport != TCP) {
         let title = format!("port {number} is not TCP; Ringwall's mesh carries TCP only");
         at.report(at.finding(code::NOT_ENFORCED, Severity::Note, title));
-        return None;
+        return Some(Port::Datagrams(DatagramPort { name: name.into(), protocol, number, target, target_name }));
     }
     if !is_told(name, app_protocol) {
         let spoken = if protocol_of(name, app_protocol, number).is_http() { "HTTP" } else { "plain TCP" };
@@ -96,5 +110,5 @@ fn port(at: Cursor<'_>) -> Option<ServicePort> {
         at.report(Finding::new(code::VALUE, Severity::Note, at.place(), title).help(help));
     }
     let protocol = protocol_of(name, app_protocol, number);
-    Some(ServicePort { name: name.into(), number, protocol, target, target_name })
+    Some(Port::Carried(ServicePort { name: name.into(), number, protocol, target, target_name }))
 }

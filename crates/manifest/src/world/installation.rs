@@ -107,6 +107,7 @@ pub fn gateway_service(namespace: &str, name: &str, labels: Labels, ports: Vec<S
         address: None,
         cidrs: Vec::new(),
         ports,
+        datagram_ports: Vec::new(),
         external: false,
         endpoints: Vec::new(),
         selector: Some(Selector(labels)),

@@ -179,6 +179,26 @@ fn what_is_declared_becomes_an_inventory() {
 }
 
 #[test]
+fn ports_of_other_protocols_are_kept_where_the_mesh_does_not_look() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: { name: dns, namespace: shop, labels: { app: dns } }\n\
+         spec: { containers: [{ name: c, ports: [{ name: dns-tcp, containerPort: 5354 }, \
+         { name: dns, protocol: UDP, containerPort: 5353 }] }] }\n---\n\
+         apiVersion: v1\nkind: Service\nmetadata: { name: dns, namespace: shop }\n\
+         spec: { selector: { app: dns }, ports: [{ name: dns, protocol: UDP, port: 53, targetPort: dns }, \
+         { name: tcp-dns, port: 53, targetPort: dns-tcp }, { name: signals, protocol: SCTP, port: 9 }] }\n";
+    let (world, findings) = lower(&[Input { name: "p.yaml", bytes: text.as_bytes() }], &Options::default());
+    let told = findings.iter().filter(|finding| finding.title.contains("is not TCP")).count();
+    let service = &world.inventory.services[0];
+    let carried: Vec<_> = service.ports.iter().map(|port| (port.number, port.target)).collect();
+    let others: Vec<_> = service.datagram_ports.iter().map(|port| (port.protocol, port.number, port.target)).collect();
+    assert_eq!((told, carried), (2, vec![(53, 5354)]), "{findings:?}");
+    assert_eq!(others, [(17, 53, 5353), (132, 9, 9)]);
+    let workload = &world.inventory.workloads[0];
+    assert!(workload.ports.iter().all(|(_, number, _)| *number == 5354), "{:?}", workload.ports);
+    assert_eq!(world.target_port("dns.shop.svc.cluster.local", 53), 5354);
+}
+
+#[test]
 fn addresses_stay_when_others_come() {
     let more = format!(
         "{PLATFORM}---\napiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: shop}}\nspec: {{containers: [{{name: d}}]}}\n"

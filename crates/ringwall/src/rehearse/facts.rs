@@ -1,11 +1,12 @@
 //! What is true of a World beside its calls: a line a fact, for the `world` block of a scenario.
 //!
-//! `finding CODE TITLE` · `workload NAME IDENTITY` · `service HOST PORT → TARGET` · `listener ROLE WORKLOAD PORT PROTOCOL`
+//! `finding CODE TITLE` · `workload NAME IDENTITY` · `service HOST tcp|udp|sctp/PORT → TARGET` · `listener ROLE WORKLOAD PORT PROTOCOL`
 //! · `observed WORKLOAD server|client …` · `certificate NAMESPACE/NAME …` · `issuer …` · `upstream HOST:PORT [subset NAME] …` · `alert …` · `scrape …` · `panel …`
 
 use ringwall_manifest::World;
 use ringwall_manifest::prometheus::{Monitor, Panel, Watched};
-use ringwall_model::{Finding, Workload};
+use ringwall_model::{Finding, Service, Workload};
+use ringwall_packet::endpoint::protocol::UDP;
 use ringwall_pki::Certificate;
 
 /// All facts of a World.
@@ -18,6 +19,7 @@ pub fn of_world(world: &World, findings: &[Finding]) -> Vec<String> {
         let labels = namespace.labels.iter().map(|(key, value)| format!(" {key}={value}"));
         facts.push(format!("namespace {name}{}", labels.collect::<String>()));
     }
+    facts.extend(services(world));
     for listener in &world.listeners {
         let owner = world.inventory.workload(listener.workload).map(Workload::full_name).unwrap_or_default();
         let (port, protocol) = (listener.address.port(), format!("{:?}", listener.protocol).to_lowercase());
@@ -51,6 +53,19 @@ fn plain(fact: &str) -> String {
         }
     }
     text
+}
+
+/// Ports of services and where they lead, of every protocol.
+fn services(world: &World) -> Vec<String> {
+    let mut facts = Vec::new();
+    for Service { host, ports, datagram_ports, .. } in &world.inventory.services {
+        facts.extend(ports.iter().map(|port| format!("service {host} tcp/{} → {}", port.number, port.target)));
+        facts.extend(datagram_ports.iter().map(|port| {
+            let name = if port.protocol == UDP { "udp" } else { "sctp" };
+            format!("service {host} {name}/{} → {}", port.number, port.target)
+        }));
+    }
+    facts
 }
 
 fn certificate(certificate: &Certificate) -> String {

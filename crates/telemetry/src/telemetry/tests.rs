@@ -51,6 +51,7 @@ pub fn inventory() -> Inventory {
     let port =
         ServicePort { name: "http".into(), number: 80, protocol: Protocol::Http, target: 8080, target_name: None };
     let service = Service {
+        datagram_ports: Vec::new(),
         namespace: "application".into(),
         name: "bff-service".into(),
         host: host.clone(),
