@@ -72,8 +72,13 @@ fn one_reading(call: &Call) {
     assert!(call.target.starts_with(b"/") || call.target.as_ref() == b"*");
 }
 
-/// Where a message ends does not depend on what comes after it.
+/// Where a message ends, and what a server's first frame says, does not depend on what comes after it.
 fn messages(bytes: &[u8]) {
+    use ringwall_head::h2::settings::{LONGEST, extended_connect};
+    if let Some(said) = extended_connect(bytes) {
+        let first = &bytes[..bytes.len().min(LONGEST)];
+        assert_eq!(extended_connect(first), Some(said));
+    }
     use ringwall_head::messages::{event_end, frame_head, grpc_length};
     if let Some(end) = event_end(bytes) {
         assert!(end >= 2 && end <= bytes.len());

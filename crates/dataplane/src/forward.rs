@@ -171,7 +171,7 @@ impl Forwarding<'_> {
         match fate {
             Fate::Answered { response, .. } => response.tunnel.is_none() && on.names(response.status),
             Fate::Unreachable { .. } => on.connect_failure || on.reset || on.server_error || on.gateway_error,
-            Fate::Broken { why: Broken::Request(_), .. } | Fate::Overflow => false,
+            Fate::Broken { why: Broken::Request(_), .. } | Fate::NoSockets { .. } | Fate::Overflow => false,
             // Envoy counts these as resets; a call that means the same twice may be sent twice.
             Fate::Broken { .. } => on.reset || on.server_error || on.gateway_error || self.is_safe(),
             Fate::Late { .. } => on.server_error || on.gateway_error || on.names(504),
@@ -195,6 +195,7 @@ impl Forwarding<'_> {
             Fate::Broken { why: Broken::Request(error), .. } => Err(Failure::request(error)),
             Fate::Broken { why: Broken::Malformed, .. } => Err(Failure::protocol()),
             Fate::Broken { .. } => Err(Failure::reset("UC", "connection termination")),
+            Fate::NoSockets { .. } => Err(Failure::no_sockets()),
             Fate::Late { .. } => Err(Failure::per_try_timeout()),
             Fate::Overflow => Err(Failure::overflow()),
         }
@@ -238,6 +239,12 @@ impl Failure {
     fn per_try_timeout() -> Self {
         let note = Note { flags: "UT", details: "upstream_per_try_timeout".into() };
         Self { status: 504, says: "upstream request timeout".into(), note }
+    }
+
+    fn no_sockets() -> Self {
+        let note = Note { flags: "UPE", details: "upstream_takes_no_websockets".into() };
+        let says = "the service speaks HTTP/2 and takes WebSockets neither in it (RFC 8441) nor in HTTP/1.1";
+        Self { status: 502, says: says.into(), note }
     }
 
     fn protocol() -> Self {

@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 pub(crate) mod server;
+mod settled;
 
 pub(crate) use client::Sender;
 

@@ -1,4 +1,4 @@
-//! WebSockets of HTTP/2 clients (RFC 8441), which services know from HTTP/1 only (RFC 6455).
+//! WebSockets of HTTP/2 clients (RFC 8441), of which services are asked as in HTTP/1 (RFC 6455).
 //!
 //! In: a call that the head reader has made an upgrade of. Out: the handshake that the service wants to see, and an answer
 //! that means in HTTP/2 what it meant in HTTP/1. Never: a look at messages (`judged`).
@@ -39,8 +39,8 @@ pub(crate) fn agreed(call: &Call, response: &Response) -> bool {
     response.fields.only("sec-websocket-accept").is_some_and(|said| **said == *accept(&key(call.id)).as_bytes())
 }
 
-/// RFC 6455 section 4.2.2.
-fn accept(key: &str) -> String {
+/// What a server answers to a key (RFC 6455 section 4.2.2).
+pub(crate) fn accept(key: &str) -> String {
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes()))
 }
 

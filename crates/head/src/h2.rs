@@ -3,6 +3,8 @@
 //! A WebSocket that is opened by an extended `CONNECT` (RFC 8441) becomes the call that HTTP/1 opens one with: a `GET` with
 //! `Connection` and `Upgrade`. Every layer judges the one as the other.
 
+pub mod settings;
+
 use crate::call::{Connect, Context, Read, Underscores, finish};
 use crate::{authority, fault, octets};
 use bytes::{BufMut, Bytes, BytesMut};

@@ -32,6 +32,8 @@ pub(super) enum Fate {
     Broken { why: Broken, address: Option<SocketAddr> },
     /// Not within the time for one try.
     Late { address: Option<SocketAddr> },
+    /// A service of HTTP/2 that takes WebSockets neither in its streams nor in HTTP/1.
+    NoSockets { address: Option<SocketAddr> },
     /// The pool is full.
     Overflow,
 }
@@ -39,7 +41,10 @@ pub(super) enum Fate {
 impl Fate {
     pub(super) const fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Answered { address, .. } | Self::Unreachable { address, .. } | Self::Late { address } => *address,
+            Self::Answered { address, .. }
+            | Self::Unreachable { address, .. }
+            | Self::NoSockets { address }
+            | Self::Late { address } => *address,
             // A client that broke off says nothing about the endpoint.
             Self::Broken { why: Broken::Request(_), .. } | Self::Overflow => None,
             Self::Broken { address, .. } => *address,
@@ -82,6 +87,10 @@ impl Attempt<'_> {
 
     async fn go(&self, body: Body, address: Option<SocketAddr>) -> Fate {
         let key = Key::of(self.to.clone());
+        let in_stream = self.to.speaks == Speaks::Http2 && self.of.upgrade.is_some();
+        if in_stream && let Some(fate) = Box::pin(self.socket(&key, address)).await {
+            return fate;
+        }
         // Boxed, here and below: what seldom happens would make every call's future larger.
         let way = match self.at_hand(&key) {
             Some(way) => Ok(way),
@@ -112,8 +121,56 @@ impl Attempt<'_> {
         };
         match sent {
             Ok(response) => Fate::Answered { response, address },
+            Err(_) if in_stream => Fate::NoSockets { address },
             Err(why) => Fate::Broken { why, address },
         }
+    }
+
+    /// A WebSocket in a stream of HTTP/2 (RFC 8441); `None`: the service does not take it so, and is asked in HTTP/1.
+    async fn socket(&self, key: &Key, address: Option<SocketAddr>) -> Option<Fate> {
+        let shared = &self.of.conversation.shared;
+        let mut way = match self.of.conversation.thread.pool.shared(key, shared) {
+            Some(way) => way,
+            None => {
+                let Some(slot) = self.slot() else { return Some(Fate::Overflow) };
+                let opened = match connect::open(shared, self.of.upstream, self.to).await {
+                    Ok(opened) => opened,
+                    Err(why) => return Some(Fate::Unreachable { why, address }),
+                };
+                if opened.speaks != Speaks::Http2 {
+                    return None;
+                }
+                let verified = opened.verified.map(Rc::new);
+                match self.multiplex(key, opened.io, opened.address, verified, slot).await {
+                    Ok(Way::Shared(way)) => way,
+                    Ok(Way::Own(..)) | Err(_) => return None,
+                }
+            }
+        };
+        if !way.sender.takes_sockets(shared.limits.detect).await {
+            if way.sender.is_closed() {
+                self.of.conversation.thread.pool.forget(key);
+            }
+            return None;
+        }
+        let address = address.or(way.address);
+        Some(match way.sender.socket(&self.outgoing(), self.scheme()).await {
+            Ok(response) => Fate::Answered { response, address },
+            Err(why) => Fate::Broken { why, address },
+        })
+    }
+
+    fn scheme(&self) -> Scheme {
+        if self.to.tls == UpstreamTls::Clear { Scheme::Http } else { Scheme::Https }
+    }
+
+    /// One of the connections that the cluster may have.
+    fn slot(&self) -> Option<Slot> {
+        let slot = self.of.cluster.connection(self.of.upstream.limits.connections);
+        if slot.is_none() {
+            self.of.conversation.shared.changed(&self.of.upstream.cluster, UpstreamChange::Overflow);
+        }
+        slot
     }
 
     fn outgoing(&self) -> Outgoing<'_> {
@@ -126,8 +183,7 @@ impl Attempt<'_> {
     }
 
     async fn share(&self, mut shared: Multiplexed, key: &Key, body: Body) -> Result<Response, Broken> {
-        let secure = if self.to.tls == UpstreamTls::Clear { Scheme::Http } else { Scheme::Https };
-        let sent = shared.sender.send(&self.outgoing(), secure, body).await;
+        let sent = shared.sender.send(&self.outgoing(), self.scheme(), body).await;
         if matches!(sent, Err(Broken::BeforeAnswer)) && shared.sender.is_closed() {
             self.of.conversation.thread.pool.forget(key);
         }
@@ -170,11 +226,8 @@ impl Attempt<'_> {
 
     async fn open(&self, key: &Key) -> Result<Way, Closed> {
         let shared = &self.of.conversation.shared;
-        let Some(slot) = self.of.cluster.connection(self.of.upstream.limits.connections) else {
-            shared.changed(&self.of.upstream.cluster, UpstreamChange::Overflow);
-            return Err(Closed::Overflow);
-        };
-        // Services are asked for WebSockets in HTTP/1, also where HTTP/2 is spoken else.
+        let Some(slot) = self.slot() else { return Err(Closed::Overflow) };
+        // A service that takes no WebSockets in streams may know them in HTTP/1.
         let upgrades = self.of.upgrade.is_some();
         let opened = if upgrades && self.to.speaks == Speaks::Http2 {
             connect::open_as(shared, self.of.upstream, self.to, vec![b"http/1.1".to_vec()]).await

@@ -1,4 +1,4 @@
-//! WebSockets of HTTP/2 clients, to services that know them from HTTP/1.
+//! WebSockets of HTTP/2 clients, to services that know them from HTTP/1; and in streams, to services that take them there.
 
 use super::rig::{Rig, TestPage};
 use super::upstream::{Server, request};
@@ -12,8 +12,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper::ext::Protocol;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use ringwall_dataplane::page::{Place, Speaks};
+use ringwall_dataplane::page::{Place, Speaks, Upstream};
 use ringwall_model::{Layer, Reason, Version};
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -154,4 +156,94 @@ async fn what_is_no_longer_admitted_ends_here_too() {
     let mut other = opened(sender.send_request(connect("/still", "websocket")).await.unwrap()).await;
     other.write_all(b"ping").await.unwrap();
     other.read_exact(&mut [0; 4]).await.unwrap();
+}
+
+/// Whether a service takes WebSockets in streams.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Sockets,
+    None,
+}
+
+/// A service that speaks HTTP/2 alone, and the connections that were made to it.
+async fn http2_alone(takes: Takes) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            if takes == Takes::Sockets {
+                builder.enable_connect_protocol();
+            }
+            tokio::spawn(builder.serve_connection(TokioIo::new(stream), hyper::service::service_fn(echo_in_stream)));
+        }
+    });
+    address
+}
+
+async fn echo_in_stream(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let is_socket = request.extensions().get::<Protocol>().is_some_and(|it| it.as_str() == "websocket");
+    let plain = ["sec-websocket-key", "upgrade", "connection"].iter().all(|it| !request.headers().contains_key(*it));
+    let whole = request.uri().path() == "/ws" && request.headers().contains_key("sec-websocket-version") && plain;
+    if request.method() != Method::CONNECT || !is_socket || !whole {
+        return Ok(Response::builder().status(403).body(Empty::new()).unwrap());
+    }
+    let opened = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let mut stream = TokioIo::new(opened.await.unwrap());
+        let mut four = [0; 4];
+        while stream.read_exact(&mut four).await.is_ok() && stream.write_all(&four).await.is_ok() {}
+    });
+    Ok(Response::builder().header("sec-websocket-protocol", "chat").body(Empty::new()).unwrap())
+}
+
+fn http2(address: SocketAddr) -> Upstream {
+    let upstream = Upstream::plain("outbound|80||h", address);
+    upstream.with_places(|place| Place { speaks: Speaks::Http2, ..place.clone() })
+}
+
+#[tokio::test]
+async fn a_service_of_http_2_alone_is_asked_in_a_stream() {
+    let mut rig = Rig::start(TestPage::to(http2(http2_alone(Takes::Sockets).await)));
+    let mut sender = client(&mut rig).await;
+    let answer = sender.send_request(connect("/ws", "websocket")).await.unwrap();
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "chat");
+    assert!(!answer.headers().contains_key("sec-websocket-accept"));
+    let mut first = opened(answer).await;
+    let mut second = opened(sender.send_request(connect("/ws", "websocket")).await.unwrap()).await;
+    for four in [b"ping", b"more"] {
+        for socket in [&mut first, &mut second] {
+            let mut echoed = [0; 4];
+            socket.write_all(four).await.unwrap();
+            socket.read_exact(&mut echoed).await.unwrap();
+            assert_eq!(&echoed, four);
+        }
+    }
+    // What the service refuses is its answer.
+    assert_eq!(sender.send_request(connect("/other", "websocket")).await.unwrap().status(), 403);
+
+    // A client of HTTP/1 gets the answer to its own key.
+    let mut client = rig.connect().await;
+    let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
+    client.send(format!("GET /ws HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n{key}\r\n")).await;
+    let head = client.head().await;
+    assert_eq!((head.status, head.field("sec-websocket-accept")), (101, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")));
+    client.send("ping").await;
+    assert_eq!(client.exactly(4).await, b"ping");
+}
+
+#[tokio::test]
+async fn a_service_of_http_2_that_takes_no_websockets_is_told_of() {
+    let mut rig = Rig::start(TestPage::to(http2(http2_alone(Takes::None).await)));
+    let mut sender = client(&mut rig).await;
+    let answer = sender.send_request(connect("/ws", "websocket")).await.unwrap();
+    assert_eq!(answer.status(), 502);
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(
+        String::from_utf8_lossy(&body).contains("takes WebSockets neither in it (RFC 8441) nor in HTTP/1.1"),
+        "{body:?}"
+    );
+    let told = rig.exchange().await;
+    assert_eq!((told.flags, &*told.details), ("UPE", "upstream_takes_no_websockets"));
 }
