@@ -121,7 +121,7 @@ async fn admit(
     if let Err(refused) = page.response(&conversation.listener, &call, &admitted, &mut response).await {
         return refuse(call.id, refused, record);
     }
-    streams.response(&**page, &call, &admitted, &mut response);
+    streams.response(&**page, &call, &admitted, &mut response, &mut record);
     apply(&admitted.response_edits, &mut response.fields);
     if response.fields.first("date").is_none() {
         response.fields.push("date", clock::date_field());

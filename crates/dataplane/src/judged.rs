@@ -1,5 +1,5 @@
-//! Streams whose messages the page judges one by one: gRPC from the client, server-sent events and what a WebSocket's
-//! client says. A message waits until it was judged, and no longer; the stream is never held as a whole.
+//! Streams whose messages the page judges one by one: gRPC both ways, server-sent events and what a WebSocket's client
+//! says. A message waits until it was judged, and no longer; the stream is never held as a whole.
 //!
 //! In: bodies and tunnels. Out: the same, up to the first message that is refused. Then gRPC ends with status 7, events end,
 //! a WebSocket is closed with 1008. Bounded: what is longer than the longest message is refused.
@@ -7,12 +7,13 @@
 
 mod websocket;
 
+use crate::exchange::Record;
 use crate::message::{Body, BodyError, Frame, Response, Source};
 use crate::page::{Admitted, MessageKind, Messages, Page, Verdict};
 use bytes::{Bytes, BytesMut};
 use ringwall_head::fields;
 use ringwall_head::messages::{event_end, grpc_length};
-use ringwall_model::{Call, Fields, Layer, Reason};
+use ringwall_model::{Call, Fields, Layer, Reason, Version};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -23,6 +24,7 @@ pub(crate) type Refusal = Rc<Cell<Option<(Layer, Reason)>>>;
 /// The streams of one call.
 pub(crate) struct Streams {
     grpc: Option<Rc<dyn Messages>>,
+    answers: Option<Rc<dyn Messages>>,
     socket: Option<Rc<dyn Messages>>,
     refusal: Refusal,
 }
@@ -30,16 +32,24 @@ pub(crate) struct Streams {
 impl Streams {
     /// Asks the page which of a call's streams it judges.
     pub(crate) fn of(page: &dyn Page, call: &mut Call, admitted: &Admitted, refusal: Refusal) -> Self {
-        let grpc = fields::is_grpc(&call.fields, call.version)
-            .then(|| page.messages(call, admitted, MessageKind::Grpc))
-            .flatten();
+        let is_grpc = fields::is_grpc(&call.fields, call.version);
+        let of_grpc = |call: &Call, kind| is_grpc.then(|| page.messages(call, admitted, kind)).flatten();
+        let grpc = of_grpc(call, MessageKind::Grpc);
+        let answers = of_grpc(call, MessageKind::GrpcAnswer);
+        if answers.is_some() {
+            // A service that may not compress its messages sends them so that they can be read.
+            call.fields.remove("grpc-accept-encoding");
+        }
+        if takes_events(&call.fields) && page.messages(call, admitted, MessageKind::Event).is_some() {
+            call.fields.remove("accept-encoding");
+        }
         let upgrades = fields::upgrade(&call.fields).is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"));
         let socket = upgrades.then(|| page.messages(call, admitted, MessageKind::WebSocket)).flatten();
         if socket.is_some() {
             // What is compressed between the two ends cannot be read here.
             call.fields.remove("sec-websocket-extensions");
         }
-        Self { grpc, socket, refusal }
+        Self { grpc, answers, socket, refusal }
     }
 
     /// The request's body.
@@ -59,7 +69,14 @@ impl Streams {
     }
 
     /// The response, with what it carries.
-    pub(crate) fn response(&self, page: &dyn Page, call: &Call, admitted: &Admitted, response: &mut Response) {
+    pub(crate) fn response(
+        &self,
+        page: &dyn Page,
+        call: &Call,
+        admitted: &Admitted,
+        response: &mut Response,
+        record: &mut Record,
+    ) {
         if let Some(messages) = self.socket.as_ref().filter(|_| response.status == 101)
             && let Some(io) = response.tunnel.take()
         {
@@ -67,23 +84,41 @@ impl Streams {
             response.tunnel = Some(Box::new(guarded));
         }
         let length = response.body.length();
-        if self.grpc.is_some() {
+        if let Some(messages) = &self.answers
+            && fields::is_grpc(&response.fields, Version::Http2)
+            && !response.body.is_over()
+        {
+            let body = std::mem::replace(&mut response.body, Body::empty());
+            response.body = judged(body, messages.clone(), Cut::Grpc, self.refusal.clone());
+        }
+        if self.grpc.is_some() || self.answers.is_some() {
             let body = std::mem::replace(&mut response.body, Body::empty());
             response.body = Body::stream(Closing { body, refusal: self.refusal.clone() }, length);
         }
         let is_events =
             response.fields.first("content-type").is_some_and(|media| is_media(media, b"text/event-stream"));
-        // An event that is compressed cannot be told from the next.
-        let plain = response.fields.first("content-encoding").is_none();
         if is_events
-            && plain
             && !response.body.is_over()
             && let Some(messages) = page.messages(call, admitted, MessageKind::Event)
         {
+            // An event that is compressed cannot be told from the next.
+            if let Some(coding) = response.fields.first("content-encoding")
+                && !coding.eq_ignore_ascii_case(b"identity")
+            {
+                record.unread();
+                return;
+            }
             let body = std::mem::replace(&mut response.body, Body::empty());
             response.body = judged(body, messages, Cut::Events, self.refusal.clone());
         }
     }
+}
+
+/// Whether a client asks for events: they are asked for in plain then, where somebody looks at them.
+fn takes_events(fields: &Fields) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    let is_events = |accept: &Bytes| accept.windows(EVENTS.len()).any(|part| part.eq_ignore_ascii_case(EVENTS));
+    fields.first("accept").is_some_and(is_events) && fields.first("accept-encoding").is_some()
 }
 
 fn is_media(value: &[u8], media: &[u8]) -> bool {

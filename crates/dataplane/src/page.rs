@@ -109,12 +109,14 @@ pub trait Page: Send + Sync + 'static {
 /// What the messages of a stream are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {
-    /// Text of a WebSocket, from the client.
+    /// What a WebSocket's client says: text, and what is text in binary messages.
     WebSocket,
     /// A server-sent event, from the service.
     Event,
     /// A message of gRPC with its prefix, from the client.
     Grpc,
+    /// The same, from the service.
+    GrpcAnswer,
 }
 
 /// What the page will say of a message: nothing, or the layer and rule that refuse it.

@@ -129,7 +129,7 @@ impl Inspection {
         let fresh = Self::of_message(&self.guard, call, Timestamp(0));
         let transaction = fresh.transaction.as_ref()?;
         let wants = match kind {
-            MessageKind::Event => transaction.wants_events(),
+            MessageKind::Event | MessageKind::GrpcAnswer => transaction.wants_events(),
             MessageKind::WebSocket | MessageKind::Grpc => transaction.wants_request_body(),
         };
         wants.then(|| Arc::clone(&self.guard))
@@ -150,10 +150,14 @@ impl Inspection {
         let room = match kind {
             MessageKind::WebSocket => transaction.message(message),
             MessageKind::Grpc => transaction.request_body(message),
-            MessageKind::Event => {
+            MessageKind::Event | MessageKind::GrpcAnswer => {
                 let head = ResponseHead { status: 200, protocol: call.version.as_str().as_bytes() };
-                let media: [(&[u8], &[u8]); 1] = [(b"content-type", b"text/event-stream")];
-                transaction.response_head(&head, media.into_iter());
+                let (media, message): (&[u8], _) = match kind {
+                    // Texts in a message of Protocol Buffers stand as they are: rules over answers find them there.
+                    MessageKind::GrpcAnswer => (b"application/grpc", message.get(5..).unwrap_or_default()),
+                    _ => (b"text/event-stream", message),
+                };
+                transaction.response_head(&head, [(&b"content-type"[..], media)].into_iter());
                 if let Some(refused) = self.phase(Phase::ResponseHead, 0, aside).await {
                     return refused;
                 }
@@ -163,7 +167,10 @@ impl Inspection {
         if room == BodyRoom::Refuse {
             return self.refused();
         }
-        let phase = if kind == MessageKind::Event { Phase::ResponseBody } else { Phase::RequestBody };
+        let phase = match kind {
+            MessageKind::Event | MessageKind::GrpcAnswer => Phase::ResponseBody,
+            MessageKind::WebSocket | MessageKind::Grpc => Phase::RequestBody,
+        };
         self.phase(phase, message.len(), aside).await.unwrap_or_else(|| self.passes())
     }
 

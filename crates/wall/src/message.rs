@@ -13,13 +13,18 @@ use std::sync::Arc;
 /// What the messages are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {
-    /// Text of a WebSocket, from the client; binary messages are not read.
+    /// What a WebSocket's client says: text, and what is text in binary messages.
     WebSocket,
     /// A server-sent event, from the service.
     Event,
     /// A message of gRPC with its prefix, from the client.
     Grpc,
+    /// The same, from the service.
+    GrpcAnswer,
 }
+
+/// The longest message that programs of gRPC take unless they are told otherwise, in bytes.
+const GRPC_LONGEST: usize = 4 << 20;
 
 /// The firewall for the messages of one stream.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ impl Messages {
     pub fn longest(&self) -> usize {
         match self.kind {
             MessageKind::Event => self.guard.response_limit,
+            // The transaction says what becomes of one that is longer than the policy's limit.
+            MessageKind::GrpcAnswer => self.guard.response_limit.max(GRPC_LONGEST),
             MessageKind::WebSocket | MessageKind::Grpc => self.guard.request_limit,
         }
     }

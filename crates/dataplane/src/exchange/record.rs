@@ -8,7 +8,7 @@ use crate::standing::Hold;
 use crate::worker::Conversation;
 use bytes::Bytes;
 use ringwall_head::tracing::Sampling;
-use ringwall_model::{Call, CallId, Event, Exchange, Fields, Layer, Millis, Reason, Trace, Version};
+use ringwall_model::{Call, CallId, Decision, Event, Exchange, Fields, Layer, Millis, Reason, Trace, Version};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -218,6 +218,12 @@ impl Record {
     /// Where it is noted that a message of the call's stream was refused.
     pub(super) fn refusal(&self) -> Refusal {
         self.refusal.clone()
+    }
+
+    /// Events went by that the firewall would have looked at, had they not been compressed.
+    pub(crate) fn unread(&mut self) {
+        let because = Reason::Builtin("waf/compressed-events-not-read");
+        self.with_event(|event| event.trace.note(Layer::Waf, &Decision::Pass { because }));
     }
 
     pub(super) fn answered(&mut self, response: &Response) {

@@ -148,7 +148,7 @@ async fn talk(frames: &[Vec<u8>], from_server: &[u8]) -> (Vec<u8>, Vec<u8>, Opti
 
 #[tokio::test]
 async fn text_of_a_websocket_is_judged() {
-    let good = [frame(0x81, b"hello"), frame(0x82, b"bad in binary is not read"), frame(0x89, b"ping")];
+    let good = [frame(0x81, b"hello"), frame(0x82, b"bad\xff in binary"), frame(0x89, b"ping")];
     let (got, _, refusal) = talk(&good, b"").await;
     assert_eq!((got, refusal), (good.concat(), None));
     // A message in fragments, with a ping between them.
@@ -164,4 +164,28 @@ async fn text_of_a_websocket_is_judged() {
     assert_eq!(talk(&[frame(0xc1, b"xx")], b"").await.1, [0x88, 0x02, 0x03, 0xea]);
     assert_eq!(talk(&[frame(0x81, &[b'x'; 100])], b"").await.1, [0x88, 0x02, 0x03, 0xf1]);
     assert_eq!(talk(&[frame(0x01, b"a"), frame(0x81, b"b")], b"").await.1, [0x88, 0x02, 0x03, 0xea]);
+}
+
+#[tokio::test]
+async fn text_in_binary_messages_is_judged() {
+    let refused = Some((Layer::Waf, Reason::Builtin("waf/bad")));
+    assert_eq!(talk(&[frame(0x82, b"{\"a\":\"bad\"}")], b"").await.2, refused);
+    let split = [frame(0x02, b"a b"), frame(0x89, b"ping"), frame(0x00, b"a"), frame(0x80, b"d one")];
+    let (got, client, refusal) = talk(&split, b"").await;
+    assert_eq!((got, refusal), (vec![0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf0], refused));
+    assert_eq!(client, [0x88, 0x02, 0x03, 0xf0]);
+    // A character over two frames, and text that is let through; what comes after it is judged as before.
+    let good = [frame(0x02, b"caf\xc3"), frame(0x80, b"\xa9"), frame(0x82, b"hi"), frame(0x81, b"ho")];
+    assert_eq!(talk(&good, b"").await, (good.concat(), Vec::new(), None));
+    // What is no text goes on unread, however long, with what was held of it.
+    let mut long = frame(0x02, &[b'x'; 60]);
+    long.extend(frame(0x00, b"bad"));
+    let unread = [long, frame(0x00, b"\xff"), frame(0x00, &[b'y'; 120]), frame(0x80, b"bad"), frame(0x81, b"ho")];
+    assert_eq!(talk(&unread, b"").await, (unread.concat(), Vec::new(), None));
+    assert_eq!(talk(&[frame(0x82, &[0xff; 120])], b"").await.2, None);
+    let cut_short = [frame(0x82, b"bad caf\xc3"), frame(0x81, b"bad")];
+    assert_eq!(talk(&cut_short, b"").await.0[..cut_short[0].len()], cut_short[0], "its last character is not whole");
+    // Text that is too long is refused in binary messages, too.
+    assert_eq!(talk(&[frame(0x82, &[b'x'; 100])], b"").await.1, [0x88, 0x02, 0x03, 0xf1]);
+    assert_eq!(talk(&[frame(0x02, b"a"), frame(0x82, b"b")], b"").await.1, [0x88, 0x02, 0x03, 0xea]);
 }

@@ -1,11 +1,12 @@
 //! The server's end of a WebSocket, behind a judge: what the client writes to it is cut into frames, and a text message
-//! goes on when it was judged. Binary messages and control frames go on unread.
+//! goes on when it was judged. So does a binary message that is text (UTF-8, as JSON is); from the byte on that is none, a
+//! binary message goes on unread, and so do control frames.
 
 use super::Refusal;
 use crate::link::Io;
 use crate::page::{Messages, Verdict};
 use bytes::{Buf, BytesMut};
-use ringwall_head::messages::frame_head;
+use ringwall_head::messages::{FrameHead, frame_head};
 use ringwall_model::{Layer, Reason};
 use std::io;
 use std::pin::Pin;
@@ -29,12 +30,14 @@ pub(super) struct Guarded {
     refusal: Refusal,
     /// From the client, not cut yet.
     input: BytesMut,
-    /// Frames of a text message that is not whole or not judged yet, as they came.
+    /// Frames of a message that is not whole or not judged yet, as they came.
     held: BytesMut,
     /// Its text.
     text: Vec<u8>,
-    /// Whether a text message has begun and not ended.
-    inside: bool,
+    /// The message that has begun and not ended.
+    inside: Inside,
+    /// What is known of the payload of a binary frame that is not whole.
+    looked: Looked,
     /// Bytes of a frame that go on as they come.
     passing: u64,
     judging: Option<Verdict>,
@@ -57,7 +60,8 @@ impl Guarded {
             input: BytesMut::new(),
             held: BytesMut::new(),
             text: Vec::new(),
-            inside: false,
+            inside: Inside::Nothing,
+            looked: Looked::default(),
             passing: 0,
             judging: None,
             output: BytesMut::new(),
@@ -104,38 +108,73 @@ impl Guarded {
         let violation = (Layer::Waf, Reason::Builtin("waf/websocket-framing"));
         let is_control = head.opcode >= 8;
         // No extension was negotiated, so no bit is reserved for one; a message does not begin inside of another.
-        if head.reserved || (self.inside && !is_control && head.opcode != 0) || (is_control && head.length > 125) {
+        let begins_inside = self.inside != Inside::Nothing && !is_control && head.opcode != 0;
+        if head.reserved || begins_inside || (is_control && head.length > 125) {
             self.refuse(violation, PROTOCOL);
             return true;
         }
-        let is_text = head.opcode == 1 || (self.inside && head.opcode == 0);
+        let message = match head.opcode {
+            0 => self.inside,
+            1 => Inside::Text,
+            2 => Inside::Binary,
+            _ => Inside::Nothing,
+        };
         // Control frames may come between the frames of a message; they keep their place.
-        if !(is_text || self.inside && is_control) {
+        let keeps_place = is_control && matches!(self.inside, Inside::Text | Inside::Binary);
+        if !(matches!(message, Inside::Text | Inside::Binary) || keeps_place) {
+            if !is_control {
+                self.inside = if head.fin { Inside::Nothing } else { message };
+            }
+            self.passing = head.length.saturating_add(head.head as u64);
+            return true;
+        }
+        if message == Inside::Binary && !is_control && !self.may_be_text(&head) {
+            // The rest of the message goes on with what was held of it.
+            self.text = Vec::new();
+            self.output.unsplit(std::mem::take(&mut self.held));
+            self.inside = if head.fin { Inside::Nothing } else { Inside::Unread };
             self.passing = head.length.saturating_add(head.head as u64);
             return true;
         }
         let longest = self.messages.longest();
         let length = usize::try_from(head.length).unwrap_or(usize::MAX);
-        if self.text.len().saturating_add(length) > longest || self.held.len() > longest.saturating_mul(2) + PART {
+        // Of a binary frame so much must have come that it could be told from text.
+        let is_told = message != Inside::Binary || is_control || self.looked.at >= length.min(longest);
+        if is_told
+            && (self.text.len().saturating_add(length) > longest || self.held.len() > longest.saturating_mul(2) + PART)
+        {
             self.refuse(self.messages.too_long(), TOO_BIG);
             return true;
         }
-        if self.input.len() < head.head + length {
+        if self.input.len() < head.head.saturating_add(length) {
             return false;
         }
         let frame = self.input.split_to(head.head + length);
         self.held.extend_from_slice(&frame);
-        if is_text {
-            let mask = head.mask.unwrap_or_default();
-            let payload = frame.iter().skip(head.head).zip(mask.iter().cycle());
-            self.text.extend(payload.map(|(byte, mask)| byte ^ mask));
-            self.inside = !head.fin;
+        if !is_control {
+            self.text.extend(unmasked(&frame, &head, 0));
+            self.looked.at = 0;
+            self.inside = if head.fin { Inside::Nothing } else { message };
             if head.fin {
+                self.looked = Looked::default();
                 let message = std::mem::take(&mut self.text).into();
                 self.judging = Some(self.messages.judge(message));
             }
         }
         true
+    }
+
+    /// Looks at what has come of the payload of a binary frame, each byte once: whether it can be text.
+    fn may_be_text(&mut self, head: &FrameHead) -> bool {
+        let from = self.looked.at;
+        let end = usize::try_from(head.length).unwrap_or(usize::MAX).saturating_add(head.head).min(self.input.len());
+        let come: Vec<u8> = unmasked(self.input.get(..end).unwrap_or_default(), head, from).collect();
+        let is_whole = (end - head.head.min(end)) as u64 == head.length;
+        let text = self.looked.take(&come) && !(head.fin && is_whole && !self.looked.rest.is_empty());
+        if !text {
+            self.looked = Looked::default();
+        }
+        text
     }
 
     /// Both sides are told why it ends.
@@ -149,6 +188,49 @@ impl Guarded {
         let mut last = BytesMut::from(&[0x88, 0x02][..]);
         last.extend_from_slice(&code);
         self.last = Some(last);
+    }
+}
+
+/// The payload of a frame from its byte `from` on, as far as it came.
+fn unmasked(frame: &[u8], head: &FrameHead, from: usize) -> impl Iterator<Item = u8> {
+    let mask = head.mask.unwrap_or_default();
+    let masks = mask.into_iter().cycle().skip(from % 4);
+    frame.iter().skip(head.head.saturating_add(from)).copied().zip(masks).map(|(byte, mask)| byte ^ mask)
+}
+
+/// A message that goes on over several frames.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    /// There is none.
+    Nothing,
+    /// Of text.
+    Text,
+    /// A binary one that has been text by now.
+    Binary,
+    /// A binary one that is no text.
+    Unread,
+}
+
+/// What is known of a binary message: that it is text as far as it was looked at.
+#[derive(Default)]
+struct Looked {
+    /// Bytes of the frame's payload.
+    at: usize,
+    /// The first bytes of a character that is not whole.
+    rest: Vec<u8>,
+}
+
+impl Looked {
+    /// Takes more of it; whether it still can be text.
+    fn take(&mut self, more: &[u8]) -> bool {
+        self.at = self.at.saturating_add(more.len());
+        self.rest.extend_from_slice(more);
+        match std::str::from_utf8(&self.rest) {
+            Ok(_) => self.rest.clear(),
+            Err(error) if error.error_len().is_none() => drop(self.rest.drain(..error.valid_up_to())),
+            Err(_) => return false,
+        }
+        true
     }
 }
 

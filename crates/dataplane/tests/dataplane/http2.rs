@@ -9,8 +9,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use ringwall_dataplane::page::{Place, Speaks, Upstream};
-use ringwall_model::Version;
+use ringwall_dataplane::page::{MessageKind, Place, Speaks, Upstream};
+use ringwall_model::{Layer, Reason, Version};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
@@ -132,5 +132,53 @@ async fn streams_share_one_connection_to_the_upstream() {
     });
     for call in calls.collect::<Vec<_>>() {
         assert_eq!(call.await.unwrap(), 200);
+    }
+}
+
+/// A call of gRPC whose service sends back what came.
+fn call_of_grpc(messages: &'static str) -> Request<Full<Bytes>> {
+    let mut call = post("/x.Y/Z", messages);
+    call.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    call.headers_mut().insert("grpc-accept-encoding", "gzip".parse().unwrap());
+    call
+}
+
+#[tokio::test]
+async fn messages_of_grpc_from_the_service_are_judged() {
+    let page = TestPage { judges: vec![MessageKind::GrpcAnswer], ..TestPage::to(grpc_server().await) };
+    let mut rig = Rig::start(page);
+    let mut sender = client(rig.address).await;
+    let good = "\0\0\0\0\u{3}one\0\0\0\0\u{3}two";
+    let answer = sender.send_request(call_of_grpc(good)).await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(answer.trailers().unwrap()["grpc-status"], "0");
+    assert_eq!(answer.to_bytes(), good);
+    assert_eq!(rig.exchange().await.refused, None);
+    let bad = sender.send_request(call_of_grpc("\0\0\0\0\u{3}one\0\0\0\0\u{3}bad")).await.unwrap();
+    let answer = bad.into_body().collect().await.unwrap();
+    assert_eq!(answer.trailers().unwrap()["grpc-status"], "7");
+    assert_eq!(answer.to_bytes(), "\0\0\0\0\u{3}one");
+    assert_eq!(rig.exchange().await.refused, Some((Layer::Waf, Reason::Builtin("waf/bad"))));
+}
+
+#[tokio::test]
+async fn events_are_asked_for_in_plain_and_told_of_when_they_are_not() {
+    const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\
+        content-length: 3\r\n\r\nbad";
+    let server = Server::saying(EVENTS).await;
+    let told = |exchange: &ringwall_model::Exchange| {
+        let because = Reason::Builtin("waf/compressed-events-not-read");
+        exchange.trace.steps().iter().any(|step| step.passed && step.because == because)
+    };
+    for (judges, is_told) in [(vec![MessageKind::Event], true), (Vec::new(), false)] {
+        let mut rig = Rig::start(TestPage { judges, ..TestPage::to(server.upstream()) });
+        let mut client = rig.connect().await;
+        let get =
+            |accept: &str| format!("GET / HTTP/1.1\r\nhost: h\r\naccept: {accept}\r\naccept-encoding: gzip\r\n\r\n");
+        for (accept, is_plain) in [("text/html, Text/Event-Stream", is_told), ("*/*", false)] {
+            assert_eq!(client.ask(get(accept)).await.text(), "bad");
+            let head = server.heads.lock().unwrap().last().unwrap().clone();
+            assert_eq!(!head.contains("accept-encoding"), is_plain, "{head}");
+            assert_eq!(told(&rig.exchange().await), is_told);
+        }
     }
 }

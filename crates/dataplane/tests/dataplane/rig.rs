@@ -1,10 +1,11 @@
 //! An engine with a page of its own, on ports that the system chooses, and clients that speak raw bytes.
 
+use bytes::Bytes;
 use ringwall_dataplane::engine::{Dial, Engine, EventSink, Shared};
 use ringwall_dataplane::message::Body;
 use ringwall_dataplane::page::{
-    Admitted, Arrival, Carried, Destination, Labels, Local, Mirror, Opening, Outcome, ProxyHeader, Reading, Refused,
-    Server, Upstream, Way,
+    Admitted, Arrival, Carried, Destination, Labels, Local, MessageKind, Messages, Mirror, Opening, Outcome,
+    ProxyHeader, Reading, Refused, Server, Upstream, Verdict, Way,
 };
 use ringwall_dataplane::{ListenerId, Page};
 use ringwall_head::Settings;
@@ -15,6 +16,7 @@ use ringwall_model::{
 };
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -42,6 +44,8 @@ pub struct TestPage {
     pub copied: Option<Call>,
     /// The rule that refuses a copy.
     pub refuses_copy: Option<(Layer, Reason)>,
+    /// Which messages are judged: those with `bad` in them are refused.
+    pub judges: Vec<MessageKind>,
     /// When the token of each call expires.
     pub expires: Option<Timestamp>,
 }
@@ -61,6 +65,7 @@ impl TestPage {
             mirrors: Vec::new(),
             copied: None,
             refuses_copy: None,
+            judges: Vec::new(),
             expires: None,
         }
     }
@@ -137,7 +142,7 @@ impl Page for TestPage {
                 labels: Labels::default(),
                 trace: Trace::default(),
                 decided: None,
-                witness: std::rc::Rc::new(std::cell::RefCell::new(NoWall)),
+                witness: Rc::new(std::cell::RefCell::new(NoWall)),
             }))
         })
     }
@@ -160,8 +165,31 @@ impl Page for TestPage {
         Box::pin(async move { Ok(Way { upstream, affinity: None }) })
     }
 
+    fn messages(&self, _: &Call, _: &Admitted, kind: MessageKind) -> Option<Rc<dyn Messages>> {
+        self.judges.contains(&kind).then(|| Rc::new(Bad) as Rc<dyn Messages>)
+    }
+
     fn workload(&self, _: WorkloadId) -> Arc<str> {
         "application/bff".into()
+    }
+}
+
+/// Refuses messages with `bad` in them.
+struct Bad;
+
+impl Messages for Bad {
+    fn judge(&self, message: Bytes) -> Verdict {
+        let is_bad = message.windows(3).any(|three| three == b"bad");
+        let because = (Layer::Waf, Reason::Builtin("waf/bad"));
+        Box::pin(std::future::ready(if is_bad { Err(because) } else { Ok(()) }))
+    }
+
+    fn longest(&self) -> usize {
+        1024
+    }
+
+    fn too_long(&self) -> (Layer, Reason) {
+        (Layer::Waf, Reason::Builtin("waf/message-too-long"))
     }
 }
 

@@ -88,6 +88,7 @@ pub fn messages(force: &InForce, call: &Call, admitted: &Admitted, kind: Message
         MessageKind::WebSocket => ringwall_wall::MessageKind::WebSocket,
         MessageKind::Event => ringwall_wall::MessageKind::Event,
         MessageKind::Grpc => ringwall_wall::MessageKind::Grpc,
+        MessageKind::GrpcAnswer => ringwall_wall::MessageKind::GrpcAnswer,
     };
     let messages = ringwall_wall::Messages::of(carrier.admitted.as_ref()?, call, kind)?;
     Some(Rc::new(Judge { messages: Rc::new(messages), aside: force.aside.clone(), found: carrier.found.clone() }))

@@ -107,19 +107,23 @@ async fn a_websocket_of_http_2_meets_the_same_layers() {
     let wall = Wall::start();
     assert_eq!(open(&wall, "").await.0, 401, "no token");
     let token = wall.told(&["token"])["token"].as_str().unwrap().to_owned();
-    let (status, stream) = open(&wall, &token).await;
-    assert_eq!(status, 200);
-    let mut stream = stream.unwrap();
-    stream.write_all(HI).await.unwrap();
-    let mut echoed = [0; 4];
-    stream.read_exact(&mut echoed).await.unwrap();
-    assert_eq!(echoed, *HI);
-    // A message is an attack here as anywhere: `Policy Violation`.
-    let attack = b"1' OR '1'='1";
-    stream.write_all(&[&[0x81, attack.len() as u8][..], attack].concat()).await.unwrap();
-    let mut closed = [0; 4];
-    stream.read_exact(&mut closed).await.unwrap();
-    assert_eq!(closed, [0x88, 0x02, 0x03, 0xf0]);
+    // As text, and as text in a binary message.
+    for first in [0x81, 0x82] {
+        let (status, stream) = open(&wall, &token).await;
+        assert_eq!(status, 200);
+        let mut stream = stream.unwrap();
+        let hi = [first, 0x02, b'h', b'i'];
+        stream.write_all(&hi).await.unwrap();
+        let mut echoed = [0; 4];
+        stream.read_exact(&mut echoed).await.unwrap();
+        assert_eq!(echoed, hi);
+        // A message is an attack here as anywhere: `Policy Violation`.
+        let attack = b"1' OR '1'='1";
+        stream.write_all(&[&[first, attack.len() as u8][..], attack].concat()).await.unwrap();
+        let mut closed = [0; 4];
+        stream.read_exact(&mut closed).await.unwrap();
+        assert_eq!(closed, [0x88, 0x02, 0x03, 0xf0]);
+    }
 
     let (_, stream) = open(&wall, &token).await;
     let mut stream = stream.unwrap();

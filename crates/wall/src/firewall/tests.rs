@@ -1,6 +1,6 @@
 //! The firewall's place on the page, over small rule sets.
 
-use super::Inspection;
+use super::{Inspection, MessageKind};
 use crate::assumed::Assumed;
 use crate::outside::{Aside, BodyFault, Busy, Outside, Work};
 use bytes::Bytes;
@@ -225,6 +225,40 @@ fn heads_and_bodies_of_responses() {
     assert_eq!(answered(&blind, &html, "a stack trace").0, "not wanted");
     let detects = world("{ mode: detect, responseBody: { inspect: true } }");
     assert_eq!(answered(&detects, &html, "a stack trace").1, 200);
+}
+
+#[test]
+fn messages_of_answers_are_judged_by_the_rules_over_bodies() {
+    let (blocks, facts) = (Blocks::new(1), ShieldFacts::default());
+    let outside = with_body("{}", &blocks, &facts);
+    for (spec, looks) in
+        [("{ responseBody: { inspect: true } }", true), ("{ responseBody: { inspect: false } }", false)]
+    {
+        let world = world(spec);
+        let call = post(2);
+        let inspection = judged(&world, &call, &outside).0.unwrap();
+        for kind in [MessageKind::Event, MessageKind::GrpcAnswer] {
+            assert_eq!(inspection.guard_of_messages(kind, &call).is_some(), looks, "{spec} {kind:?}");
+            let verdict = |message: &[u8]| {
+                let mut one = Inspection::of_message(&inspection.guard, &call, Timestamp(0));
+                run(one.message(kind, message, &call, &outside))
+            };
+            assert!(matches!(verdict(b"\0\0\0\0\x04\x0a\x02hi"), Decision::Pass { .. }), "{kind:?}");
+            if looks {
+                let refused = verdict(b"\0\0\0\0\x0d\x0a\x0bstack trace");
+                assert_eq!(told(&world, &refused).1, 403, "{kind:?}");
+            }
+        }
+    }
+    // What is longer than the policy's limit is refused, or judged as far as it goes, as the policy says.
+    for (beyond, status) in [("refuse", 500), ("pass", 200)] {
+        let world = world(&format!("{{ responseBody: {{ inspect: true, limit: 64, beyond: {beyond} }} }}"));
+        let call = post(2);
+        let inspection = judged(&world, &call, &outside).0.unwrap();
+        let mut one = Inspection::of_message(&inspection.guard, &call, Timestamp(0));
+        let said = run(one.message(MessageKind::GrpcAnswer, &[b'x'; 100], &call, &outside));
+        assert_eq!(told(&world, &said).1, status, "{beyond}");
+    }
 }
 
 #[test]
