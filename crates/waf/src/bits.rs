@@ -45,7 +45,16 @@ impl Bits {
     /// Whether any number from one to before another is in the set.
     #[inline]
     pub fn any(&self, from: usize, to: usize) -> bool {
-        (from..to).any(|number| self.contains(number))
+        let mut at = from;
+        while at < to {
+            let word = self.words.get(at / 64).copied().unwrap_or(0) >> (at % 64);
+            let length = (64 - at % 64).min(to - at);
+            if word & u64::MAX >> (64 - length) != 0 {
+                return true;
+            }
+            at += length;
+        }
+        false
     }
 
     /// How many bytes it takes.
@@ -64,5 +73,23 @@ impl Bits {
     #[inline]
     pub fn contains(&self, number: usize) -> bool {
         self.words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bits;
+
+    #[test]
+    fn ranges() {
+        let mut bits = Bits::new(200);
+        [5, 63, 130].into_iter().for_each(|number| bits.insert(number));
+        for (from, to) in
+            [(0, 5), (0, 6), (5, 5), (6, 63), (6, 64), (64, 130), (64, 131), (131, 200), (0, 200), (190, 300)]
+        {
+            assert_eq!(bits.any(from, to), (from..to).any(|number| bits.contains(number)), "{from} {to}");
+        }
+        bits.remove(63);
+        assert!(!bits.any(6, 130) && bits.any(130, 131));
     }
 }

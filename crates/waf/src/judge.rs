@@ -49,15 +49,24 @@ impl Run<'_> {
             }
             let position = self.state.position;
             self.state.position += 1;
-            let removed = self.state.removed.contains(*number as usize);
-            let Some(rule) = rules.rules.get(*number as usize).filter(|_| !removed) else { continue };
-            match self.matches(*number, rule, spent.saturating_add(fuel.0)) {
-                Some(true) => {}
-                Some(false) => continue,
-                None => {
-                    self.state.position = position;
-                    return Progress::Yield;
+            if self.state.removed.contains(*number as usize) {
+                continue;
+            }
+            if self.prefilters() {
+                let first = rules.first.get(*number as usize).and_then(Option::as_ref);
+                self.state.spent += 2;
+                match self.may_match(first, spent.saturating_add(fuel.0)) {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => {
+                        self.state.position = position;
+                        return Progress::Yield;
+                    }
                 }
+            }
+            let Some(rule) = rules.rules.get(*number as usize) else { continue };
+            if !self.matches(*number, rule) {
+                continue;
             }
             self.note(*number, rule);
             self.relieve(0);
@@ -72,19 +81,17 @@ impl Run<'_> {
         Progress::Pass
     }
 
-    /// Whether the rule and its whole chain match. `None`: more than `limit` was spent before that was known.
-    fn matches(&mut self, number: u32, rule: &Rule, limit: u64) -> Option<bool> {
+    /// Whether the rule and its whole chain match.
+    fn matches(&mut self, number: u32, rule: &Rule) -> bool {
         self.state.rule = number;
         self.state.added = 0;
+        self.state.spent += 8;
         if rule.asks_matched
             && let Some(list) = self.state.lists.get_mut(Variable::MatchedVars as usize)
         {
             list.clear();
         }
-        let first = rule.links.first().filter(|_| self.prefilters());
-        let may_match = first.map_or(Some(true), |link| self.may_match(link, limit))?;
-        self.state.spent += 8;
-        Some(may_match && rule.links.iter().all(|link| self.link(link)))
+        rule.links.iter().all(|link| self.link(link))
     }
 
     /// Whether one of a link's values matches; what a match changes is changed for each.
@@ -93,7 +100,7 @@ impl Run<'_> {
             self.change(link);
             return true;
         }
-        if self.prefilters() && self.may_match(link, u64::MAX) == Some(false) {
+        if self.prefilters() && self.may_match(link.asked.as_ref(), u64::MAX) == Some(false) {
             return false;
         }
         let mut matched = false;

@@ -259,7 +259,9 @@ impl<'a> Lowering<'a> {
         let turns_on =
             |effect: &Effect| matches!(effect, Effect::Control(Control::Audit(to)) if *to != AuditEngine::Off);
         let audits = self.configuration.audit != AuditEngine::Off || effects.any(turns_on);
+        let first = rules.iter().map(|rule| rule.links.first().and_then(|link| link.asked.clone())).collect();
         Rules {
+            first,
             rules,
             phases,
             nodes: self.nodes,

@@ -4,13 +4,13 @@ use crate::bits::Bits;
 use crate::body::xml::path::Path;
 use crate::bundle::Bundle;
 use crate::configuration::{Configuration, Exclude, Settings};
-use crate::judge::pass::Plan;
+use crate::judge::pass::Plans;
 use crate::lower::{self, lower};
 use crate::machine::Machine;
 use crate::operator::pattern::Pattern;
 use crate::operator::phrases::Phrases;
 use crate::prefilter::Literals;
-use crate::rule::{Ask, Choice, Condition, Exclusion, Node, Rule, Source, SourceSet};
+use crate::rule::{Ask, Asked, Choice, Condition, Exclusion, Node, Rule, Source, SourceSet};
 use crate::seclang::LoadError;
 use crate::seclang::target;
 use crate::state::State;
@@ -28,14 +28,16 @@ pub(crate) struct Rules {
     pub rules: Vec<Rule>,
     /// The rules of each phase in order.
     pub phases: [Vec<u32>; 5],
+    /// By rule what is asked for its first link, so that most rules need no look.
+    pub first: Vec<Option<Asked>>,
     pub nodes: Vec<Node>,
     /// What goes through passes, what is asked there, and the conditions by which rules are skipped.
     pub sources: Vec<Source>,
     pub asks: Vec<Ask>,
     pub source_sets: Vec<SourceSet>,
     pub conditions: Vec<Condition>,
-    /// What passes ask, by source and conditions that hold; made when it is first needed.
-    pub plans: Mutex<BTreeMap<(u16, u64), Arc<Plan>>>,
+    /// What passes ask; made when it is first needed.
+    pub plans: Mutex<Plans>,
     pub patterns: Vec<Pattern>,
     pub phrases: Vec<Phrases>,
     /// XPath selectors other than `/*` and `//@*`, each under the name that its values have.

@@ -12,7 +12,7 @@ use crate::bits::Bits;
 use crate::machine::Machine;
 use crate::operator::Operator;
 use crate::prefilter::{NONE, Search};
-use crate::rule::{Ask, Asked, Link, Source, Stage};
+use crate::rule::{Ask, Asked, Source, Stage};
 use crate::state::{Entry, Value};
 use crate::text::TextId;
 use crate::transform::Change;
@@ -47,8 +47,8 @@ impl Run<'_> {
     /// Whether a link may match: what is asked for its targets in passes holds of some value, or one of them is not asked
     /// so. `None`: more than `limit` was spent, and the passes are not finished.
     #[inline]
-    pub(super) fn may_match(&mut self, link: &Link, limit: u64) -> Option<bool> {
-        let Some(Asked { sources, asks }) = &link.asked else { return Some(true) };
+    pub(super) fn may_match(&mut self, asked: Option<&Asked>, limit: u64) -> Option<bool> {
+        let Some(Asked { sources, asks }) = asked else { return Some(true) };
         if self.state.settled.get(usize::from(*sources)) != Some(&self.state.changes) && !self.settle(*sources, limit) {
             return None;
         }
@@ -160,9 +160,10 @@ impl Run<'_> {
             return Arc::clone(known);
         }
         let mut plans = self.rules.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let Plans { plans, searches } = &mut *plans;
         let conditions = if plans.len() < PLANS { conditions } else { 0 };
-        let plan =
-            plans.entry((number, conditions)).or_insert_with(|| Arc::new(Plan::new(self.rules, source, conditions)));
+        let made = || Arc::new(Plan::new(self.rules, source, conditions, searches));
+        let plan = plans.entry((number, conditions)).or_insert_with(made);
         if self.machine.plans.is_empty() {
             self.machine.plans.resize(self.rules.sources.len(), None);
         }
@@ -215,6 +216,16 @@ pub(crate) struct Plan {
     plain: Mask,
 }
 
+/// Searches by the literal slots that they are for.
+type Searches = BTreeMap<BTreeSet<u16>, Arc<Search>>;
+
+/// The plans of a rule set, by source and conditions that hold. Sources of which the same is asked share searches.
+#[derive(Debug, Default)]
+pub(crate) struct Plans {
+    plans: BTreeMap<(u16, u64), Arc<Plan>>,
+    searches: Searches,
+}
+
 /// An ask, with the sharpest part of its gate.
 #[derive(Clone, Copy, Debug)]
 struct Question {
@@ -226,7 +237,7 @@ struct Question {
 }
 
 impl Plan {
-    fn new(rules: &Rules, source: &Source, conditions: u64) -> Self {
+    fn new(rules: &Rules, source: &Source, conditions: u64, known: &mut Searches) -> Self {
         let (mut free, mut slotted) = (Vec::new(), Vec::new());
         let (mut stages, mut searched) = (0_u64, 0_u64);
         for number in source.asks.iter().copied() {
@@ -256,7 +267,6 @@ impl Plan {
             }
         }
         let plain = alphabet::plain();
-        let mut known = BTreeMap::new();
         let mut search = |from: usize, to: usize, mask: Mask| {
             let is_asked = |question: &Question| {
                 let ask = rules.asks.get(question.number as usize);
