@@ -130,11 +130,27 @@ impl RuleBook {
 
     /// A reason as text: the rule's name, the built-in rule, or words for the absence of a rule.
     pub fn render(&self, reason: Reason) -> String {
+        let mut text = String::new();
+        // Writing to memory does not fail.
+        let _written = self.write(reason, &mut text);
+        text
+    }
+
+    /// The same, written.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, reason: Reason, out: &mut impl fmt::Write) -> fmt::Result {
         match reason {
-            Reason::Rule(id) => self.name(id).map_or_else(|| format!("rule {}", id.0), ToString::to_string),
-            Reason::Builtin(name) => format!("builtin/{name}"),
-            Reason::NoRuleApplies => "no rule applies".into(),
-            Reason::DefaultDeny { considered } => format!("default deny: none of {considered} rules allows it"),
+            Reason::Rule(id) => match self.name(id) {
+                Some(name) => write!(out, "{name}"),
+                None => write!(out, "rule {}", id.0),
+            },
+            Reason::Builtin(name) => write!(out, "builtin/{name}"),
+            Reason::NoRuleApplies => out.write_str("no rule applies"),
+            Reason::DefaultDeny { considered } => {
+                write!(out, "default deny: none of {considered} rules allows it")
+            }
         }
     }
 }

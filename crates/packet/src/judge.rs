@@ -106,33 +106,47 @@ impl Ground {
             let opinion = Opinion::Pass { because, would_refuse: None };
             Decision { egress: opinion, ingress: opinion }
         };
-        let (source, destination) = (self.endpoints().at(flow.source), self.endpoints().at(flow.destination));
-        if source.is_some() && source == destination {
+        let ends = self.ends(&flow);
+        if ends.0.is_some() && ends.0 == ends.1 {
             return both(ITSELF);
         }
         let on_node = |endpoint: Option<EndpointId>, other| {
             let endpoint = endpoint.and_then(|id| self.endpoints().get(id));
             endpoint.is_some_and(|endpoint| self.endpoints().is_own_node(endpoint, other))
         };
-        if on_node(source, flow.destination) || on_node(destination, flow.source) {
+        if on_node(ends.0, flow.destination) || on_node(ends.1, flow.source) {
             return both(OWN_NODE);
         }
         Decision {
-            egress: self.opinion(names, &flow, Direction::Egress),
-            ingress: self.opinion(names, &flow, Direction::Ingress),
+            egress: self.of_one_end(names, &flow, ends, Direction::Egress),
+            ingress: self.of_one_end(names, &flow, ends, Direction::Ingress),
         }
+    }
+
+    /// The endpoints of a flow's source and destination.
+    fn ends(&self, flow: &Flow) -> (Option<EndpointId>, Option<EndpointId>) {
+        (self.endpoints().at(flow.source), self.endpoints().at(flow.destination))
     }
 
     /// What the policies of one end say, whatever the other end is: a pod itself and its node are no exception here.
     pub fn opinion(&self, names: &Names, flow: &Flow, direction: Direction) -> Opinion {
         let flow = canonical(flow);
-        let (own, peer) = match direction {
-            Direction::Egress => (flow.source, flow.destination),
-            Direction::Ingress => (flow.destination, flow.source),
+        self.of_one_end(names, &flow, self.ends(&flow), direction)
+    }
+
+    fn of_one_end(
+        &self,
+        names: &Names,
+        flow: &Flow,
+        (source, destination): (Option<EndpointId>, Option<EndpointId>),
+        direction: Direction,
+    ) -> Opinion {
+        let (own, other, peer) = match direction {
+            Direction::Egress => (source, destination, flow.destination),
+            Direction::Ingress => (destination, source, flow.source),
         };
-        let nobody = Opinion::Pass { because: Reason::NoRuleApplies, would_refuse: None };
-        let Some(own) = self.endpoints().at(own) else { return nobody };
-        let peer_endpoint = self.endpoints().at(peer).and_then(|id| self.endpoints().get(id));
+        let Some(own) = own else { return Opinion::Pass { because: Reason::NoRuleApplies, would_refuse: None } };
+        let peer_endpoint = other.and_then(|id| self.endpoints().get(id));
         let destination = match direction {
             Direction::Egress => peer_endpoint,
             Direction::Ingress => self.endpoints().get(own),

@@ -4,12 +4,17 @@
 //! OpenTelemetry's HTTP conventions. Bounded: what nobody fetches makes room for what is newer, and is counted. A target is
 //! cut off where Envoy cuts its own (`max_path_tag_length`).
 
+mod otlp;
+mod zipkin;
+
 use crate::{log, redact};
 use ringwall_model::Exchange;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+pub use otlp::otlp;
+pub use zipkin::zipkin;
 
 /// Spans that may wait to be fetched.
 const MOST: usize = 4096;
@@ -61,86 +66,6 @@ impl Finished {
             call: exchange.id,
         }
     }
-
-    fn zipkin(&self) -> Value {
-        let mut peer = json!({ "port": self.peer.port() });
-        peer[if self.peer.is_ipv4() { "ipv4" } else { "ipv6" }] = self.peer.ip().to_string().into();
-        let mut span = json!({
-            "traceId": format!("{:032x}", self.place.trace),
-            "id": format!("{:016x}", self.place.id),
-            "kind": if self.side == Side::Server { "SERVER" } else { "CLIENT" },
-            "name": self.authority,
-            "timestamp": self.started,
-            "duration": self.duration,
-            "localEndpoint": { "serviceName": &*self.workload },
-            "remoteEndpoint": peer,
-            "tags": {
-                "http.method": self.method,
-                "http.url": self.target,
-                "http.status_code": self.status.to_string(),
-                "response_flags": self.flags,
-                "upstream_cluster": &*self.cluster,
-                "guid:x-request-id": self.call.to_string(),
-            },
-        });
-        if let Some(parent) = self.place.parent {
-            span["parentId"] = format!("{parent:016x}").into();
-        }
-        span
-    }
-
-    fn otlp(&self) -> Value {
-        let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
-        // Integers of 64 bits are strings in protobuf's JSON.
-        let number = |key: &str, value: u64| json!({ "key": key, "value": { "intValue": value.to_string() } });
-        let nanos = |micros: u64| micros.saturating_mul(1000).to_string();
-        let mut span = json!({
-            "traceId": format!("{:032x}", self.place.trace),
-            "spanId": format!("{:016x}", self.place.id),
-            "name": self.authority,
-            "kind": if self.side == Side::Server { 2 } else { 3 },
-            "startTimeUnixNano": nanos(self.started),
-            "endTimeUnixNano": nanos(self.started.saturating_add(self.duration)),
-            "attributes": [
-                text("http.request.method", &self.method),
-                text("url.full", &self.target),
-                number("http.response.status_code", self.status.into()),
-                text("response_flags", self.flags),
-                text("upstream_cluster", &self.cluster),
-                text("guid:x-request-id", &self.call.to_string()),
-                text("network.peer.address", &self.peer.ip().to_string()),
-                number("network.peer.port", self.peer.port().into()),
-            ],
-            "status": { "code": if self.status >= 500 || self.status == 0 { 2 } else { 0 } },
-        });
-        if let Some(parent) = self.place.parent {
-            span["parentSpanId"] = format!("{parent:016x}").into();
-        }
-        span
-    }
-}
-
-/// An array of Zipkin's JSON v2.
-pub fn zipkin(spans: &[Finished]) -> Value {
-    spans.iter().map(Finished::zipkin).collect()
-}
-
-/// An `ExportTraceServiceRequest` of OTLP.
-pub fn otlp(spans: &[Finished]) -> Value {
-    let mut of: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-    for span in spans {
-        of.entry(&span.workload).or_default().push(span.otlp());
-    }
-    let resources: Vec<Value> = of
-        .into_iter()
-        .map(|(workload, spans)| {
-            json!({
-                "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": workload } }] },
-                "scopeSpans": [{ "scope": { "name": "ringwall" }, "spans": spans }],
-            })
-        })
-        .collect();
-    json!({ "resourceSpans": resources })
 }
 
 /// Spans that wait to be fetched.
@@ -199,7 +124,8 @@ mod tests {
             waiting.keep(&exchange);
         }
         let spans = waiting.take(10);
-        let (zipkin, otlp) = (zipkin(&spans), otlp(&spans));
+        let read = |text: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&text).unwrap();
+        let (zipkin, otlp) = (read(zipkin(&spans)), read(otlp(&spans)));
         assert_eq!(zipkin[0]["traceId"], "00000000000000000000000000000abc");
         assert_eq!((&zipkin[0]["id"], &zipkin[0]["parentId"]), (&"0000000000000007".into(), &serde_json::Value::Null));
         assert_eq!(zipkin[1]["parentId"], "0000000000000007");

@@ -220,20 +220,24 @@ impl Telemetry {
             self.inspected(exchange, inspected);
         }
         if self.decisions.is_some() && self.is_recorded(exchange) {
-            self.write(Log::Decisions, format!("{}\n", crate::record::exchange(exchange, names)), exchange.started);
+            self.line(Log::Decisions, exchange.started, |line| crate::record::exchange(exchange, names, line));
         }
         if self.spans.keep(exchange) == Some(Kept::ForAnother) {
             self.metrics.add(Id::Spans, &["queue-full"], 1.0);
         }
     }
 
-    /// Renders into a line that the thread keeps.
     fn access(&self, format: &Format, exchange: &Exchange, names: &Names<'_>) {
+        self.line(Log::Access, exchange.started, |line| format.render(exchange, names, line));
+    }
+
+    /// Renders into a line that the thread keeps, and writes it.
+    fn line(&self, log: Log, at: Timestamp, render: impl FnOnce(&mut Vec<u8>)) {
         thread_local!(static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
         LINE.with_borrow_mut(|line| {
             line.clear();
-            format.render(exchange, names, line);
-            self.write(Log::Access, &*line, exchange.started);
+            render(line);
+            self.write(log, &*line, at);
             line.shrink_to(LONG_LINE);
         });
     }
@@ -273,13 +277,10 @@ impl Telemetry {
         if !at_tls && !connection.cluster.is_empty() {
             self.count_tcp(connection, names);
         }
-        self.write(Log::Flow, log::flow(connection, names), connection.started);
+        let line = log::flow(connection, names);
+        self.write(Log::Flow, &line, connection.started);
         if self.decisions.is_some() {
-            self.write(
-                Log::Decisions,
-                format!("{}\n", crate::record::connection(connection, names)),
-                connection.started,
-            );
+            self.write(Log::Decisions, &line, connection.started);
         }
     }
 

@@ -128,7 +128,7 @@ impl Sending {
             Speaks::Otlp => span::otlp(&self.batch),
         };
         let fetcher = self.fetcher.get_or_insert_with(|| Fetcher::new(self.resolve.clone()));
-        fetcher.post(&tracing.collector, body.to_string().into(), patience).await
+        fetcher.post(&tracing.collector, body.into(), patience).await
     }
 
     fn tell(&mut self, collector: &Arc<str>, error: Option<&FetchError>) {

@@ -1,0 +1,107 @@
+//! Spans in Zipkin's JSON v2.
+
+use super::{Finished, Side};
+use crate::shown::Shown;
+use ringwall_model::CallId;
+use serde::Serialize;
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+
+/// An array of Zipkin's JSON v2.
+pub fn zipkin(spans: &[Finished]) -> Vec<u8> {
+    let spans: Vec<Span<'_>> = spans.iter().map(Span::of).collect();
+    // Nothing in a span refuses to be written.
+    serde_json::to_vec(&spans).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Span<'a> {
+    trace_id: Shown<Trace>,
+    id: Shown<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<Shown<Id>>,
+    kind: &'static str,
+    name: &'a str,
+    timestamp: u64,
+    duration: u64,
+    local_endpoint: Local<'a>,
+    remote_endpoint: Remote,
+    tags: Tags<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Local<'a> {
+    service_name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Remote {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipv4: Option<Shown<IpAddr>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipv6: Option<Shown<IpAddr>>,
+    port: u16,
+}
+
+#[derive(Serialize)]
+struct Tags<'a> {
+    #[serde(rename = "http.method")]
+    method: &'a str,
+    #[serde(rename = "http.url")]
+    url: &'a str,
+    #[serde(rename = "http.status_code")]
+    status: Shown<u16>,
+    response_flags: &'static str,
+    upstream_cluster: &'a str,
+    #[serde(rename = "guid:x-request-id")]
+    call: Shown<CallId>,
+}
+
+impl<'a> Span<'a> {
+    fn of(span: &'a Finished) -> Self {
+        let of_family = |wanted: bool| wanted.then_some(Shown(span.peer.ip()));
+        Self {
+            trace_id: Shown(Trace(span.place.trace)),
+            id: Shown(Id(span.place.id)),
+            parent_id: span.place.parent.map(Id).map(Shown),
+            kind: if span.side == Side::Server { "SERVER" } else { "CLIENT" },
+            name: &span.authority,
+            timestamp: span.started,
+            duration: span.duration,
+            local_endpoint: Local { service_name: &span.workload },
+            remote_endpoint: Remote {
+                ipv4: of_family(span.peer.is_ipv4()),
+                ipv6: of_family(span.peer.is_ipv6()),
+                port: span.peer.port(),
+            },
+            tags: Tags {
+                method: &span.method,
+                url: &span.target,
+                status: Shown(span.status),
+                response_flags: span.flags,
+                upstream_cluster: &span.cluster,
+                call: Shown(span.call),
+            },
+        }
+    }
+}
+
+/// A trace's number, 32 digits.
+pub(super) struct Trace(pub u128);
+
+/// A span's number, 16 digits.
+pub(super) struct Id(pub u64);
+
+impl Display for Trace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:032x}", self.0)
+    }
+}
+
+impl Display for Id {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:016x}", self.0)
+    }
+}
