@@ -27,7 +27,7 @@ impl Sampling {
         let before = match told(fields) {
             Told::NotSampled => return None,
             Told::Sampled(before) => before,
-            Told::Open(before) if id.0 % 1_000_000 < u128::from(self.0) => before,
+            Told::Open(before) if low(id.0) % 1_000_000 < u64::from(self.0) => before,
             Told::Open(_) => return None,
         };
         // No name of a trace or a span is zero.
@@ -58,19 +58,22 @@ pub fn propagate(span: Option<&Span>, fields: &mut Fields) {
     }
 }
 
+/// The fields that tell of a trace.
+const NAMES: [&str; 6] = ["b3", "traceparent", "x-b3-sampled", "x-b3-flags", "x-b3-traceid", "x-b3-spanid"];
+
 fn told(fields: &Fields) -> Told {
-    let text = |name: &str| fields.only(name).and_then(|value| std::str::from_utf8(value).ok());
-    let ids = || Some((trace_id(text("x-b3-traceid")?)?, span_id(text("x-b3-spanid")?)?));
-    if let Some(told) = text("b3").and_then(single) {
+    let [single, w3c, sampled, flags, trace, span] =
+        fields.only_each(NAMES).map(|value| value.and_then(|value| std::str::from_utf8(value).ok()));
+    if let Some(told) = single.and_then(of_single) {
         return told;
     }
-    let parent = || text("traceparent").and_then(parent);
-    match text("x-b3-sampled") {
+    let ids = || Some((trace_id(trace?)?, span_id(span?)?));
+    match sampled {
         Some("1" | "true") => Told::Sampled(ids()),
         Some("0" | "false") => Told::NotSampled,
         // `x-b3-flags: 1` is debug, which implies a trace.
-        _ if text("x-b3-flags") == Some("1") => Told::Sampled(ids()),
-        _ => match (ids(), parent()) {
+        _ if flags == Some("1") => Told::Sampled(ids()),
+        _ => match (ids(), w3c.and_then(of_w3c)) {
             (None, Some(told)) => told,
             (Some(ids), Some(Told::Sampled(_))) => Told::Sampled(Some(ids)),
             (Some(_), Some(Told::NotSampled)) => Told::NotSampled,
@@ -80,7 +83,7 @@ fn told(fields: &Fields) -> Told {
 }
 
 /// `{trace}-{span}`, `{trace}-{span}-{decision}[-{parent}]` or `{decision}` alone.
-fn single(value: &str) -> Option<Told> {
+fn of_single(value: &str) -> Option<Told> {
     let decided = |word: &str, ids| match word {
         "1" | "d" => Some(Told::Sampled(ids)),
         "0" => Some(Told::NotSampled),
@@ -94,7 +97,7 @@ fn single(value: &str) -> Option<Told> {
 }
 
 /// `00-{trace}-{span}-{flags}`; of a later version what this one knows (section 3.2.4).
-fn parent(value: &str) -> Option<Told> {
+fn of_w3c(value: &str) -> Option<Told> {
     let mut parts = value.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_known = hex(version, 2)? != 0xff && (version != "00" || parts.next().is_none()) && trace.len() == 32;

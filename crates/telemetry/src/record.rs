@@ -3,7 +3,7 @@
 use crate::shown::Shown;
 use crate::telemetry::Names;
 use crate::{peers, redact};
-use ringwall_model::{Exchange, Field, Reason, Entry};
+use ringwall_model::{Entry, Exchange, Field, Reason};
 use serde::ser::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt::{self, Display};

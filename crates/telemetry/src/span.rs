@@ -27,15 +27,16 @@ pub struct Finished {
     /// Its place in the trace.
     pub place: ringwall_model::Span,
     side: Side,
-    authority: String,
+    /// Authority, method and target, one behind the other: one piece of memory for all.
+    text: String,
+    /// Where the method and the target begin.
+    at: (usize, usize),
     /// Microseconds since 1970.
     started: u64,
     /// Microseconds.
     duration: u64,
     workload: Arc<str>,
     peer: SocketAddr,
-    method: String,
-    target: String,
     status: u16,
     flags: &'static str,
     cluster: Arc<str>,
@@ -50,21 +51,40 @@ enum Side {
 
 impl Finished {
     fn of(exchange: &Exchange, place: &ringwall_model::Span) -> Self {
+        let whole = exchange.authority.len() + exchange.method.len() + exchange.target.len();
+        let mut text = String::with_capacity(whole.min(3 * LONGEST));
+        let mut add = |part: &str| {
+            text.push_str(&part[..part.floor_char_boundary(LONGEST)]);
+            text.len()
+        };
+        let at = (add(&redact::text(&exchange.authority)), add(&redact::text(&exchange.method)));
+        add(&redact::target(&exchange.target));
         Self {
             place: place.clone(),
             side: if log::is_inbound(exchange.role) { Side::Server } else { Side::Client },
-            authority: short(&redact::text(&exchange.authority)),
+            text,
+            at,
             started: exchange.started.0.saturating_mul(1000),
             duration: exchange.duration.0.saturating_mul(1000).max(1),
             workload: exchange.workload.clone(),
             peer: exchange.peer,
-            method: short(&redact::text(&exchange.method)),
-            target: short(&redact::target(&exchange.target)),
             status: exchange.status,
             flags: exchange.flags,
             cluster: exchange.cluster.clone(),
             call: exchange.id,
         }
+    }
+
+    fn authority(&self) -> &str {
+        &self.text[..self.at.0]
+    }
+
+    fn method(&self) -> &str {
+        &self.text[self.at.0..self.at.1]
+    }
+
+    fn target(&self) -> &str {
+        &self.text[self.at.1..]
     }
 }
 
@@ -100,10 +120,6 @@ impl Waiting {
         let count = waiting.len().min(most);
         waiting.drain(..count).collect()
     }
-}
-
-fn short(text: &str) -> String {
-    text[..text.floor_char_boundary(LONGEST)].to_owned()
 }
 
 #[cfg(test)]
@@ -148,6 +164,6 @@ mod tests {
         let long = Exchange { target: vec![b'a'; 100_000].into(), ..traced(1, None) };
         let dropped = (0..MOST + 3).filter(|_| waiting.keep(&long) == Some(super::Kept::ForAnother)).count();
         let left = waiting.take(usize::MAX);
-        assert_eq!((dropped, left.len(), left[0].target.len()), (3, MOST, LONGEST));
+        assert_eq!((dropped, left.len(), left[0].target().len()), (3, MOST, LONGEST));
     }
 }

@@ -189,19 +189,25 @@ impl Kind {
     }
 
     fn is_of(&self, exchange: &Exchange, protocol: &Protocol) -> bool {
-        let own: Parts<'_> = (
-            self.role,
-            self.status,
-            self.flags,
-            &self.workload,
-            self.peer.as_ref(),
-            &self.cluster,
-            &self.route,
-            self.gateway.as_ref(),
-            self.reached,
-        );
-        own == parts(exchange) && self.protocol == *protocol && *self.steps == *exchange.trace.steps()
+        let gateway = match (&self.gateway, &exchange.gateway) {
+            (Some(own), Some(its)) => is_same(&own.0, &its.0) && is_same(&own.1, &its.1),
+            (own, its) => own.is_none() && its.is_none(),
+        };
+        gateway
+            && (self.role, self.status, self.reached) == (exchange.role, exchange.status, Reached::of(exchange))
+            && self.flags == exchange.flags
+            && is_same(&self.workload, &exchange.workload)
+            && is_same(&self.cluster, &exchange.cluster)
+            && is_same(&self.route, &exchange.route)
+            && self.peer == exchange.peer_identity
+            && self.protocol == *protocol
+            && *self.steps == *exchange.trace.steps()
     }
+}
+
+/// Most names are the World's own, which all exchanges share.
+fn is_same(one: &Arc<str>, other: &Arc<str>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
 }
 
 impl Protocol {

@@ -13,6 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 pub enum Value<'a> {
     Absent,
     Number(u64),
+    /// A number that is a text, because it is a field's value.
+    Digits(u64),
     /// Of our own.
     Text(Cow<'a, str>),
     /// As somebody sent it: what may be written of it is said beside it.
@@ -29,7 +31,7 @@ impl Value<'_> {
         let start = out.len();
         match self {
             Self::Absent => {}
-            Self::Number(number) => write_number(*number, out),
+            Self::Number(number) | Self::Digits(number) => write_number(*number, out),
             Self::Text(text) => out.extend_from_slice(text.as_bytes()),
             Self::Sent(value, shown) if shown.is_plain(value) => out.extend_from_slice(value),
             Self::Sent(value, shown) => out.extend_from_slice(shown.value(value).as_bytes()),
@@ -103,17 +105,42 @@ fn write_time(time: Timestamp, out: &mut Vec<u8>) {
     out.push(b'Z');
 }
 
-/// Name of a field, in lower case, and what may be written of its values.
+/// Name of a field, in lower case, what it stands for, and what may be written of its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     text: String,
+    of: Of,
     shown: Shown,
+}
+
+/// What a field's name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Method,
+    Path,
+    Authority,
+    Scheme,
+    RequestId,
+    Status,
+    ServiceTime,
+    /// Itself.
+    Field,
 }
 
 impl Name {
     fn read(name: &str) -> Self {
         let text = name.to_ascii_lowercase();
-        Self { shown: Shown::of(&text), text }
+        let of = match text.as_str() {
+            ":method" => Of::Method,
+            ":path" => Of::Path,
+            ":authority" | "host" => Of::Authority,
+            ":scheme" => Of::Scheme,
+            ":status" => Of::Status,
+            "x-request-id" => Of::RequestId,
+            "x-envoy-upstream-service-time" => Of::ServiceTime,
+            _ => Of::Field,
+        };
+        Self { shown: Shown::of(&text), of, text }
     }
 }
 
@@ -244,21 +271,21 @@ fn either<'a>(first: &Name, second: Option<&Name>, value: impl Fn(&Name) -> Valu
 }
 
 fn request<'a>(name: &Name, exchange: &'a Exchange) -> Value<'a> {
-    match name.text.as_str() {
-        ":method" => Value::Sent(&exchange.method, Shown::All),
-        ":path" => Value::Sent(&exchange.target, Shown::Target),
-        ":authority" | "host" => Value::Sent(&exchange.authority, Shown::All),
-        ":scheme" => Value::Text(if exchange.server_name.is_some() { "https" } else { "http" }.into()),
-        "x-request-id" => named(name, &exchange.request_fields).unwrap_or(Value::Id(exchange.id)),
-        _ => named(name, &exchange.request_fields).unwrap_or(Value::Absent),
+    match name.of {
+        Of::Method => Value::Sent(&exchange.method, Shown::All),
+        Of::Path => Value::Sent(&exchange.target, Shown::Target),
+        Of::Authority => Value::Sent(&exchange.authority, Shown::All),
+        Of::Scheme => Value::Text(if exchange.server_name.is_some() { "https" } else { "http" }.into()),
+        Of::RequestId => named(name, &exchange.request_fields).unwrap_or(Value::Id(exchange.id)),
+        Of::Status | Of::ServiceTime | Of::Field => named(name, &exchange.request_fields).unwrap_or(Value::Absent),
     }
 }
 
 fn response<'a>(name: &Name, exchange: &'a Exchange) -> Value<'a> {
-    match (name.text.as_str(), exchange.upstream_time) {
+    match (name.of, exchange.upstream_time) {
         // A string in Envoy's JSON, because it is a field's value.
-        ("x-envoy-upstream-service-time", Some(time)) => Value::Text(time.0.to_string().into()),
-        (":status", _) => Value::Text(exchange.status.to_string().into()),
+        (Of::ServiceTime, Some(time)) => Value::Digits(time.0),
+        (Of::Status, _) => Value::Digits(exchange.status.into()),
         _ => named(name, &exchange.response_fields).unwrap_or(Value::Absent),
     }
 }
