@@ -10,6 +10,9 @@ ratios hold on a busy machine. Raw samples go to `bench/results/packet.json`.
 """
 import json, os, platform, re, socket, statistics, subprocess, sys, tempfile, time
 
+sys.dont_write_bytecode = True
+from build import build
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 RESULTS = os.path.join(HERE, "results", "packet.json")
@@ -117,10 +120,7 @@ MACHINE = """ip link set lo up && ip link add eth0 type veth peer name eth1 && i
 
 def binary():
     """`ringwall block` through the built binary: microseconds to the kernel's yes, and to the answer."""
-    build = ["cargo", "build", "--quiet", "--release", "--package", "ringwall", "--message-format", "json"]
-    lines = subprocess.run(build, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
-    made = [json.loads(line) for line in lines if line.startswith("{")]
-    program = next(one["executable"] for one in made if (one.get("target") or {}).get("name") == "ringwall" and one.get("executable"))
+    program = build("ringwall")
     with tempfile.TemporaryDirectory() as folder:
         state = os.path.join(folder, "state")
         words = [program, "up", "examples/ai-platform", "--stand-in", "--state-dir", state, "--set", "block_links=eth0"]

@@ -6,6 +6,8 @@ configurations live in a temporary folder that goes with the stage.
 import base64, glob, http.server, importlib.util, json, os, re, shutil, signal, socket, subprocess, tempfile
 import threading, time
 
+from build import build
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 ISSUER = "https://issuer.bench.example"
@@ -74,8 +76,7 @@ class Stage:
     """What a bench plays on."""
 
     def __init__(self, ringwall=None):
-        self.ringwall = ringwall or os.environ.get("RINGWALL") or os.path.join(
-            os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release", "ringwall")
+        self.ringwall = ringwall or os.environ.get("RINGWALL") or build("ringwall")
         parts = glob.glob(os.path.join(ROOT, "target/parts/envoy/**/envoy"), recursive=True)
         programs = [path for path in parts if os.path.isfile(path) and os.path.getsize(path) > 1 << 20]
         self.envoy = os.environ.get("ENVOY") or next(iter(programs), None)
@@ -84,7 +85,7 @@ class Stage:
     def __enter__(self):
         missing = [name for name in ("nginx", "wrk", "openssl", self.ringwall) if shutil.which(name) is None]
         if missing:
-            raise SystemExit("not run: there is no " + ", ".join(missing) + " (`cargo build --release`, `cargo xtask parts`)")
+            raise SystemExit("not run: there is no " + ", ".join(missing) + " (`cargo xtask parts`)")
         self.folder = tempfile.mkdtemp(prefix="bench-")
         try:
             self.prepare()

@@ -14,12 +14,12 @@ import argparse, base64, glob, json, os, statistics, subprocess, sys, tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from build import build
 from variants import variants, write
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 PARTS = os.path.join(ROOT, "target/parts")
-TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 # Against libmodsecurity 3.0.15, by the beginning of a request's name.
 TARGETS = {"01": 20, "02": 20, "03": 20, "04": 15, "05": 10, "06": 30, "07": 15, "08": 15, "09": 15, "10": 15, "11": 20,
            "12": 15, "13": 10}
@@ -131,10 +131,7 @@ def start(folder, rules, words):
     with open(conf, "w") as file:
         for path in [setup, own, *sorted(glob.glob(f"{rules}/rules/*.conf"))]:
             file.write(f"Include {os.path.abspath(path)}\n")
-    driver = words.driver or os.path.join(TARGET, "release/examples/waf_bench")
-    if not words.driver:
-        build = ["cargo", "build", "--quiet", "--release", "-p", "ringwall-waf", "--example", "waf_bench"]
-        subprocess.run(build, cwd=ROOT, check=True)
+    driver = words.driver or build("ringwall-waf", "waf_bench")
     engines = [Engine("ringwall", [driver, rules, own])]
     absent = []
     if words.no_peers:
