@@ -294,4 +294,5 @@ def until(holds):
     raise SystemExit("the new answer was not seen")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -312,4 +312,5 @@ def report(result):
     return held
 
 
-main()
+if __name__ == "__main__":
+    main()

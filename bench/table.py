@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Writes `docs/numbers.md` from the raw samples in `bench/results`, with the words that each bench has for them.
+
+usage: cargo xtask bench table
+"""
+import contextlib, io, json, os, sys
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import hop, idle, packet, reload, waf
+
+HEAD = """# Numbers
+
+Made by `cargo xtask bench table` from the raw samples in `bench/results/`, which each bench writes. Machines are noisy:
+what counts are ratios within one run, of CPU time. Ringwall, and peers in Rust, are built with link-time optimisation
+(`--profile bench`); Envoy, nginx and libmodsecurity are as their makers or Debian built them.
+"""
+
+
+def main():
+    parts = [HEAD]
+    for bench in [hop, idle, reload, waf, packet]:
+        with open(os.path.join(HERE, "results", bench.__name__ + ".json")) as file:
+            result = json.load(file)
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            bench.report(result)
+        title = bench.__doc__.split("\n")[0]
+        lines = (line.rstrip() for line in said.getvalue().strip("\n").split("\n"))
+        parts.append(f"\n## {title}\n\n`{result['command']}`\n\n```text\n" + "\n".join(lines) + "\n```\n")
+    with open(os.path.join(HERE, "../docs/numbers.md"), "w") as file:
+        file.write("".join(parts))
+
+
+if __name__ == "__main__":
+    main()
