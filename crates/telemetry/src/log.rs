@@ -195,6 +195,11 @@ impl Part {
             Self::Typed(Piece::Operator { operator, longest }) => match operator.value(exchange, names) {
                 Value::Absent => line.extend_from_slice(b"null"),
                 Value::Number(number) => Value::Number(number).write(None, line),
+                value if longest.is_none() && value.is_plain() => {
+                    line.push(b'"');
+                    value.write(None, line);
+                    line.push(b'"');
+                }
                 value => quoted(line, |line| value.write(*longest, line)),
             },
             Self::Typed(piece) => quoted(line, |line| piece.write(exchange, names, line)),

@@ -6,6 +6,7 @@
 pub mod family;
 pub(crate) mod shard;
 
+use crate::tally;
 use family::{ALL, Id};
 use shard::{Shard, Value, family};
 use std::cell::Cell;
@@ -158,7 +159,9 @@ impl Metrics {
     fn merged(&self) -> Merged {
         let mut merged = Merged::new();
         for shard in &self.shards {
-            for series in shard.lock().unwrap_or_else(PoisonError::into_inner).all() {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            tally::settle(&mut shard);
+            for series in shard.all() {
                 let into = merged.entry((series.id, series.labels.clone()));
                 into.or_insert_with(|| Value::of(family(series.id).kind)).merge(&series.value);
             }

@@ -2,7 +2,7 @@
 //!
 //! Which series those are depends on a few things only: listener, route, upstream, status, what the layers said. So it is
 //! found once for all exchanges that are alike, by looking into the inventory and making some hundred labels, and after
-//! that an exchange costs one look-up and a few additions.
+//! that an exchange costs one look-up and a few additions: that it was is counted by its kind alone, until somebody reads.
 //! In: an exchange and the names of the World that decided. Out: additions to this thread's series. Bounded: what is
 //! known is forgotten when it is too much, or when the World changes; the series stay.
 
@@ -15,6 +15,7 @@ use ringwall_model::{Exchange, Reason, Role, SpiffeId};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Kinds of exchanges that a thread remembers.
 const MOST_KINDS: usize = 4096;
@@ -37,8 +38,12 @@ pub struct Tallies {
 /// What decides which series an exchange adds to, and those series.
 #[derive(Debug)]
 struct Kind {
-    /// The series, and how much each gets.
-    additions: Box<[(Number, Amount)]>,
+    /// The series that count each exchange.
+    counting: Box<[Number]>,
+    /// Exchanges that they do not have yet.
+    waiting: AtomicU64,
+    /// Further series, and how much each gets.
+    measuring: Box<[(Number, Amount)]>,
     role: Role,
     status: u16,
     flags: &'static str,
@@ -74,7 +79,6 @@ enum Reached {
 /// How much of an exchange a series gets.
 #[derive(Clone, Copy, Debug)]
 enum Amount {
-    One,
     Duration,
     UpstreamTime,
     Received,
@@ -83,25 +87,47 @@ enum Amount {
 
 /// Adds an exchange to a thread's series.
 pub fn count(shard: &mut Shard, exchange: &Exchange, names: &Names<'_>) {
+    if shard.tallies.generation != names.generation {
+        forget(shard);
+        shard.tallies.generation = names.generation;
+    }
     let protocol = Protocol::of(exchange);
-    let known = shard.tallies.find(exchange, &protocol, names.generation);
+    let known = shard.tallies.find(exchange, &protocol);
     let kind = known.unwrap_or_else(|hash| {
-        let additions = Making { shard, exchange, names, made: Vec::new() }.all(&protocol).into();
-        shard.tallies.keep(hash, Kind::of(exchange, protocol, additions))
+        let kind = Making { shard, exchange, names, counting: Vec::new(), measuring: Vec::new() }.kind(protocol);
+        if shard.tallies.count >= MOST_KINDS {
+            forget(shard);
+        }
+        shard.tallies.keep(hash, kind)
     });
-    for (number, amount) in &kind.additions {
+    kind.waiting.fetch_add(1, Ordering::Relaxed);
+    for (number, amount) in &kind.measuring {
         shard.add_to(*number, amount.of(exchange));
     }
 }
 
+/// Adds to the series what was counted by kind only: before they are read.
+#[expect(clippy::cast_precision_loss, reason = "so many exchanges have never been")]
+pub fn settle(shard: &mut Shard) {
+    let tallies = std::mem::take(&mut shard.tallies);
+    for kind in tallies.kinds.values().flatten() {
+        let waiting = kind.waiting.swap(0, Ordering::Relaxed);
+        kind.counting.iter().for_each(|number| shard.add_to(*number, waiting as f64));
+    }
+    shard.tallies = tallies;
+}
+
+/// No kind is known any more; what was counted stays.
+fn forget(shard: &mut Shard) {
+    settle(shard);
+    shard.tallies.kinds.clear();
+    shard.tallies.recent.clear();
+    shard.tallies.count = 0;
+}
+
 impl Tallies {
     /// What exchanges like this one add; else the hash to keep it under.
-    fn find(&mut self, exchange: &Exchange, protocol: &Protocol, generation: u64) -> Result<Arc<Kind>, u64> {
-        if self.generation != generation {
-            self.kinds.clear();
-            self.recent.clear();
-            (self.generation, self.count) = (generation, 0);
-        }
+    fn find(&mut self, exchange: &Exchange, protocol: &Protocol) -> Result<Arc<Kind>, u64> {
         self.recent.resize(RECENT, None);
         let place = self.recent.get_mut(place(exchange));
         if let Some(Some(kind)) = &place
@@ -125,10 +151,6 @@ impl Tallies {
     }
 
     fn keep(&mut self, hash: u64, kind: Kind) -> Arc<Kind> {
-        if self.count >= MOST_KINDS {
-            self.kinds.clear();
-            self.count = 0;
-        }
         self.count += 1;
         let kind = Arc::new(kind);
         self.kinds.entry(hash).or_default().push(kind.clone());
@@ -171,9 +193,11 @@ fn parts(exchange: &Exchange) -> Parts<'_> {
 }
 
 impl Kind {
-    fn of(exchange: &Exchange, protocol: Protocol, additions: Box<[(Number, Amount)]>) -> Self {
+    fn of(exchange: &Exchange, protocol: Protocol, counting: Vec<Number>, measuring: Vec<(Number, Amount)>) -> Self {
         Self {
-            additions,
+            counting: counting.into(),
+            waiting: AtomicU64::new(0),
+            measuring: measuring.into(),
             role: exchange.role,
             status: exchange.status,
             flags: exchange.flags,
@@ -242,7 +266,6 @@ impl Amount {
     #[expect(clippy::cast_precision_loss, reason = "counts of bytes and milliseconds are far below 2 to the 53rd")]
     const fn of(self, exchange: &Exchange) -> f64 {
         match (self, exchange.upstream_time) {
-            (Self::One, _) => 1.0,
             (Self::Duration, _) => exchange.duration.0 as f64,
             (Self::UpstreamTime, Some(time)) => time.0 as f64,
             (Self::UpstreamTime, None) => 0.0,
@@ -257,11 +280,12 @@ struct Making<'a> {
     shard: &'a mut Shard,
     exchange: &'a Exchange,
     names: &'a Names<'a>,
-    made: Vec<(Number, Amount)>,
+    counting: Vec<Number>,
+    measuring: Vec<(Number, Amount)>,
 }
 
 impl Making<'_> {
-    fn all(mut self, protocol: &Protocol) -> Vec<(Number, Amount)> {
+    fn kind(mut self, protocol: Protocol) -> Kind {
         let exchange = self.exchange;
         let code = exchange.status.to_string();
         self.one(Id::Answers, &[exchange.role.as_str(), &code]);
@@ -284,7 +308,7 @@ impl Making<'_> {
         // or that left the mesh, is counted where it came from.
         let lost = exchange.upstream.is_none() && !exchange.cluster.is_empty();
         if exchange.role == Role::Inbound || lost || ends.external {
-            self.request(&ends, &code, protocol);
+            self.request(&ends, &code, &protocol);
         }
         if exchange.role != Role::Inbound && exchange.upstream.is_some() {
             self.one(Id::UpstreamRequests, &[&exchange.cluster]);
@@ -294,15 +318,15 @@ impl Making<'_> {
         if let Some((service, consumer)) = &exchange.gateway {
             self.gateway(service, consumer, &code);
         }
-        self.made
+        Kind::of(exchange, protocol, self.counting, self.measuring)
     }
 
     fn one(&mut self, id: Id, labels: &[&str]) {
-        self.amount(id, labels, Amount::One);
+        self.counting.push(self.shard.number(id, labels));
     }
 
     fn amount(&mut self, id: Id, labels: &[&str], amount: Amount) {
-        self.made.push((self.shard.number(id, labels), amount));
+        self.measuring.push((self.shard.number(id, labels), amount));
     }
 
     fn request(&mut self, ends: &Ends, code: &str, protocol: &Protocol) {

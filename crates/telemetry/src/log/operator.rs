@@ -26,6 +26,14 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
+    /// Whether nothing in its text means something in JSON.
+    pub const fn is_plain(&self) -> bool {
+        matches!(
+            self,
+            Self::Number(_) | Self::Digits(_) | Self::Time(_) | Self::Address(_) | Self::Host(_) | Self::Id(_)
+        )
+    }
+
     /// Appends it, cut after so many bytes.
     pub fn write(&self, longest: Option<usize>, out: &mut Vec<u8>) {
         let start = out.len();

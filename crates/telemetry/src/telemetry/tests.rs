@@ -172,6 +172,26 @@ fn a_request_is_counted_once_where_it_was_answered() {
 }
 
 #[test]
+fn every_request_counts_whatever_is_forgotten_between_scrapes() {
+    let room = room(1000);
+    let (rules, inventory) = (RuleBook::default(), inventory());
+    let answers = |text: &str| -> u64 {
+        let mine = text.lines().filter(|line| line.starts_with("ringwall_requests_total{"));
+        mine.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    };
+    // More kinds than a thread remembers, in two Worlds, each twice.
+    for generation in [1, 2] {
+        for nth in 0..10_000 {
+            let route = format!("route {}", nth % 5000).into();
+            let event = Event::Exchange(Box::new(Exchange { route, ..exchange(Role::Edge) }));
+            room.telemetry.tell(&event, &Names { generation, rules: &rules, inventory: &inventory });
+        }
+        assert_eq!(answers(&room.telemetry.metrics()), 10_000 * generation);
+    }
+    assert_eq!(answers(&room.telemetry.metrics()), 20_000, "a scrape changes nothing");
+}
+
+#[test]
 fn a_request_that_never_arrived_is_counted_where_it_came_from() {
     let room = room(1000);
     let lost = Exchange { upstream: None, status: 503, flags: "URX,UF", ..exchange(Role::Edge) };
