@@ -195,6 +195,11 @@ impl Part {
             Self::Typed(Piece::Operator { operator, longest }) => match operator.value(exchange, names) {
                 Value::Absent => line.extend_from_slice(b"null"),
                 Value::Number(number) => Value::Number(number).write(None, line),
+                Value::Sent(value, shown) if longest.is_none() && shown.is_plain(value) => {
+                    line.push(b'"');
+                    line.extend_from_slice(value);
+                    line.push(b'"');
+                }
                 value if longest.is_none() && value.is_plain() => {
                     line.push(b'"');
                     value.write(None, line);

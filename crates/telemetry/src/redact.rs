@@ -58,11 +58,13 @@ impl Shown {
         if TARGETS.iter().any(|known| name.eq_ignore_ascii_case(known)) { Self::Target } else { Self::All }
     }
 
-    /// Whether a value may be written as it is, seen at one glance; most are. One that is not may be still.
+    /// Whether a value may be written as it is, as text and in a JSON string, seen at one glance; most are. One that is not
+    /// may be still.
     pub fn is_plain(self, value: &[u8]) -> bool {
         // Every byte is looked at: without a way out of it the loop takes many at a time.
         let (odd, marks) = value.iter().fold((false, false), |(odd, marks), byte| {
-            (odd | !(b' '..=b'~').contains(byte), marks | matches!(byte, b':' | b'?'))
+            let special = !(b' '..=b'~').contains(byte) | matches!(byte, b'"' | b'\\');
+            (odd | special, marks | matches!(byte, b':' | b'?'))
         });
         match self {
             Self::Nothing => false,
