@@ -25,6 +25,7 @@ mod judged;
 mod pool;
 mod standing;
 mod tcp;
+mod telling;
 mod websocket;
 mod worker;
 

@@ -8,6 +8,7 @@ use crate::engine::{ListenerId, Shared};
 use crate::pool::Pool;
 use crate::registry::Cut;
 use crate::standing::{Entry, Standing};
+use crate::telling::Telling;
 use bytes::Bytes;
 use ringwall_head::{Settings, call::Context};
 use ringwall_model::{ClientOrigin, Listener, Peer, Scheme};
@@ -62,6 +63,8 @@ pub(crate) struct Thread {
     pub standing: Standing,
     /// Copies for mirrors that are under way.
     pub copies: Cell<usize>,
+    /// Events of calls that are not told yet.
+    pub telling: Rc<Telling>,
 }
 
 /// Texts that most events hold: made once a thread.
@@ -151,7 +154,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut inbox: UnboundedReceiver<Comman
     let (drain, draining) = watch::channel(false);
     let words = Words { none: "-".into(), via_upstream: "via_upstream".into() };
     let (pool, standing, copies) = Default::default();
-    let thread = Rc::new(Thread { shared, pool, draining, words, standing, copies });
+    let telling = Telling::start(shared.clone());
+    let thread = Rc::new(Thread { shared, pool, draining, words, standing, copies, telling });
     let mut accepting: HashMap<ListenerId, AbortHandle> = HashMap::new();
     let mut sweep = tokio::time::interval(SWEEP);
     let mut second = tokio::time::interval(Duration::from_secs(1));

@@ -303,7 +303,7 @@ impl Drop for Record {
         if let Some(ended) = self.hold.as_ref().and_then(|hold| hold.ended()).or_else(cut) {
             (event.refused, event.flags, event.details) = (Some(ended), "-", super::NO_LONGER.into());
         }
-        self.conversation.shared.events.tell(Event::Exchange(event));
+        self.conversation.thread.telling.tell(Event::Exchange(event));
     }
 }
 
