@@ -404,6 +404,10 @@ impl Visit<'_> {
 
 /// The stages from one to before another.
 const fn between(from: usize, to: usize) -> u64 {
-    let upper = if to >= 64 { u64::MAX } else { (1 << to) - 1 };
-    upper & u64::MAX << from
+    below(to) & !below(from)
+}
+
+/// The stages before one; a source has [`crate::rule::STAGES`] at most.
+const fn below(stage: usize) -> u64 {
+    if stage >= 64 { u64::MAX } else { (1 << stage) - 1 }
 }

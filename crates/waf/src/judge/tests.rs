@@ -153,6 +153,22 @@ fn transformations_and_multi_match() {
 }
 
 #[test]
+fn chains_of_any_length() {
+    // A source has room for 64 stages, the first of which has no step. The last step is the only one that changes the text.
+    for steps in [0, 1, 60, 61, 62, 63, 64, 127, 200] {
+        let chain: String = (0..steps).map(|step| [",t:urlDecodeUni", ",t:lowercase"][step % 2]).collect();
+        let chain = format!("t:none{chain},t:removeWhitespace");
+        let rules = format!(
+            "SecRule ARGS \"@rx ^attack$\" \"id:1,phase:1,pass,{chain}\"
+            SecRule ARGS \"@streq attack\" \"id:2,phase:1,pass,{chain},multiMatch\""
+        );
+        check(&rules, "/?a=att+ack", &[1, 2], None);
+        check(&rules, "/?a=attack", &[1, 2], None);
+        check(&rules, "/?a=other", &[], None);
+    }
+}
+
+#[test]
 fn exclusions() {
     let rule = "SecRule ARGS|REQUEST_COOKIES \"@rx .\" \"id:10,phase:2,deny,tag:'t',msg:'m'\"\n";
     check(&format!("{rule}SecRuleRemoveById 5-12"), "/?a=1", &[], None);
