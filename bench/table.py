@@ -24,7 +24,10 @@ def main():
         with open(os.path.join(HERE, "results", bench.__name__ + ".json")) as file:
             result = json.load(file)
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            bench.report(result)
+            try:
+                bench.report(result)
+            except KeyError as row:
+                print(f"These samples are older than the row {row}, and end here: run the bench again.")
         title = bench.__doc__.split("\n")[0]
         lines = (line.rstrip() for line in said.getvalue().strip("\n").split("\n"))
         parts.append(f"\n## {title}\n\n`{result['command']}`\n\n```text\n" + "\n".join(lines) + "\n```\n")
