@@ -235,11 +235,12 @@ fn a_plain_process_reaches_its_listener_alone_also_when_the_wall_is_gone() {
     assert!(status["groups"][0].as_str().unwrap().contains(workload), "{status:#}");
     // One that goes on while its wall is killed: still nowhere else.
     let fifo = ground.folder.path().join("go");
-    assert!(Command::new("mkfifo").args(["-m", "644"]).arg(&fifo).status().unwrap().success());
+    assert!(Command::new("mkfifo").args(["-m", "666"]).arg(&fifo).status().unwrap().success());
     std::fs::set_permissions(ground.folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = ground.command(&["run", "--as", workload]);
-    let again = format!("read -r go <{}; {}", fifo.display(), tries(&other));
-    command.args(["--", "bash", "-c", &format!("echo there; {again}; {again}")]);
+    // Open for both, so that one word lets it go on once: a reader alone would see an end until the writer has closed.
+    let again = format!("read -r go <&9; {}", tries(&other));
+    command.args(["--", "bash", "-c", &format!("exec 9<>{}; echo there; {again}; {again}", fifo.display())]);
     let mut child = ground.machine.run(|| command.stdout(Stdio::piped()).spawn()).unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert_eq!(lines.next().as_deref(), Some("there"));
