@@ -14,7 +14,8 @@ HEAD = """# Numbers
 
 Made by `cargo xtask bench table` from the raw samples in `bench/results/`, which each bench writes. Machines are noisy:
 what counts are ratios within one run, of CPU time. Ringwall, and peers in Rust, are built with link-time optimisation
-(`--profile bench`); Envoy, nginx and libmodsecurity are as their makers or Debian built them.
+(`--profile bench`), but the packet filter's examples are not (`--release`); Envoy, nginx and libmodsecurity are as their
+makers or Debian built them.
 """
 
 
