@@ -4,7 +4,8 @@
 //! Context level 1 (`traceparent`) and Zipkin's B3 in both of its forms. Differs: of two that disagree, B3 counts; what
 //! cannot be read is as if it were not there, so that nobody's trace is refused.
 
-use ringwall_model::{CallId, Fields, Span};
+use bytes::Bytes;
+use ringwall_model::{CallId, Fields, Span, hex};
 
 /// How many calls of a million are traced when the caller does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,27 +42,44 @@ impl Sampling {
 pub fn propagate(span: Option<&Span>, fields: &mut Fields) {
     let Some(span) = span else {
         if matches!(told(fields), Told::Open(_)) {
-            fields.remove("b3");
-            fields.set("x-b3-sampled", "0");
+            fields.0.retain(|field| !field.is("b3") && !field.is("x-b3-sampled"));
+            fields.push("x-b3-sampled", "0");
         }
         return;
     };
-    let Span { trace, id, parent } = span;
-    fields.remove("b3");
-    fields.set("traceparent", format!("00-{trace:032x}-{id:016x}-01"));
-    fields.set("x-b3-traceid", format!("{trace:032x}"));
-    fields.set("x-b3-spanid", format!("{id:016x}"));
-    fields.set("x-b3-sampled", "1");
-    match parent {
-        Some(parent) => fields.set("x-b3-parentspanid", format!("{parent:016x}")),
-        None => fields.remove("x-b3-parentspanid"),
+    fields.0.retain(|field| !REPLACED.iter().any(|name| field.is(name)));
+    // One piece of memory for all.
+    let mut text = Vec::with_capacity(W3C + 16);
+    text.extend_from_slice(b"00-");
+    text.extend_from_slice(&hex::long(span.trace));
+    text.push(b'-');
+    text.extend_from_slice(&hex::digits(span.id));
+    text.extend_from_slice(b"-01");
+    span.parent.into_iter().for_each(|parent| text.extend_from_slice(&hex::digits(parent)));
+    let text = Bytes::from(text);
+    fields.push("traceparent", text.slice(..W3C));
+    fields.push("x-b3-traceid", text.slice(3..35));
+    fields.push("x-b3-spanid", text.slice(36..52));
+    fields.push("x-b3-sampled", "1");
+    if span.parent.is_some() {
+        fields.push("x-b3-parentspanid", text.slice(W3C..));
     }
 }
+
+/// Bytes of a `traceparent`.
+const W3C: usize = 55;
+
+/// The fields of a caller that a span replaces.
+const REPLACED: [&str; 6] = ["b3", "traceparent", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "x-b3-parentspanid"];
 
 /// The fields that tell of a trace.
 const NAMES: [&str; 6] = ["b3", "traceparent", "x-b3-sampled", "x-b3-flags", "x-b3-traceid", "x-b3-spanid"];
 
 fn told(fields: &Fields) -> Told {
+    // Most callers say nothing.
+    if !fields.iter().any(|field| matches!(field.name.len(), 2 | 10..=12) && NAMES.iter().any(|name| field.is(name))) {
+        return Told::Open(None);
+    }
     let [single, w3c, sampled, flags, trace, span] =
         fields.only_each(NAMES).map(|value| value.and_then(|value| std::str::from_utf8(value).ok()));
     if let Some(told) = single.and_then(of_single) {
@@ -100,21 +118,21 @@ fn of_single(value: &str) -> Option<Told> {
 fn of_w3c(value: &str) -> Option<Told> {
     let mut parts = value.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_known = hex(version, 2)? != 0xff && (version != "00" || parts.next().is_none()) && trace.len() == 32;
+    let is_known = of_hex(version, 2)? != 0xff && (version != "00" || parts.next().is_none()) && trace.len() == 32;
     let ids = is_known.then_some((trace_id(trace)?, span_id(span)?));
     ids?;
-    Some(if hex(flags, 2)? & 1 == 1 { Told::Sampled(ids) } else { Told::NotSampled })
+    Some(if of_hex(flags, 2)? & 1 == 1 { Told::Sampled(ids) } else { Told::NotSampled })
 }
 
 fn trace_id(text: &str) -> Option<u128> {
-    hex(text, 32).or_else(|| hex(text, 16)).filter(|id| *id != 0)
+    of_hex(text, 32).or_else(|| of_hex(text, 16)).filter(|id| *id != 0)
 }
 
 fn span_id(text: &str) -> Option<u64> {
-    hex(text, 16).map(low).filter(|id| *id != 0)
+    of_hex(text, 16).map(low).filter(|id| *id != 0)
 }
 
-fn hex(text: &str, digits: usize) -> Option<u128> {
+fn of_hex(text: &str, digits: usize) -> Option<u128> {
     let is_hex = text.len() == digits && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten()
 }

@@ -46,12 +46,11 @@ pub struct CallId(pub u128);
 impl CallId {
     /// As a UUID in lower case, without taking memory.
     pub fn uuid(self) -> Uuid {
-        const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-        let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+        let digits = crate::hex::long(self.0);
         let mut text = [b'-'; 36];
-        for (byte, at) in self.0.to_be_bytes().into_iter().zip(PLACES) {
-            if let Some([high, low]) = text.get_mut(at..at + 2) {
-                (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+        for (from, to, at) in [(0, 8, 0), (8, 12, 9), (12, 16, 14), (16, 20, 19), (20, 32, 24)] {
+            if let (Some(place), Some(part)) = (text.get_mut(at..at + to - from), digits.get(from..to)) {
+                place.copy_from_slice(part);
             }
         }
         Uuid(text)

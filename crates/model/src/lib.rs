@@ -22,6 +22,7 @@ pub mod decision;
 pub mod edit;
 pub mod event;
 pub mod finding;
+pub mod hex;
 pub mod identity;
 pub mod inventory;
 pub mod listener;
