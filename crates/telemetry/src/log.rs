@@ -3,9 +3,12 @@
 //! Follows: Envoy's format strings and its typed JSON: a value that is one operator alone keeps its type, what is absent
 //! is `null` in JSON and `-` in text. Differs: an unknown operator renders as absent and is a problem the caller is told.
 
+mod line;
 mod operator;
 
-use operator::{Operator, Value};
+pub use line::Line;
+use line::Literal;
+use operator::{Operator, Wrote};
 use ringwall_model::{Exchange, Role};
 use serde_json::Value as Json;
 
@@ -26,16 +29,18 @@ enum Shape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     /// Keys, punctuation and constants.
-    Literal(String),
-    /// One operator alone: it keeps its type.
-    Typed(Piece),
+    Literal(Literal),
+    /// One operator alone that is a number.
+    Number(Operator),
+    /// One operator alone that is a string.
+    Text(Operator, Option<usize>),
     /// A string of several pieces.
     Joined(Vec<Piece>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
-    Literal(String),
+    Literal(Literal),
     Operator { operator: Operator, longest: Option<usize> },
 }
 
@@ -77,13 +82,13 @@ impl Format {
     }
 
     /// Appends one line, with its end.
-    pub fn render(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Vec<u8>) {
+    pub fn render(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Line) {
         match &self.0 {
             Shape::Text(pieces) => pieces.iter().for_each(|piece| piece.write(exchange, names, line)),
             Shape::Json(parts) => parts.iter().for_each(|part| part.write(exchange, names, line)),
         }
-        if line.last() != Some(&b'\n') {
-            line.push(b'\n');
+        if line.written().last() != Some(&b'\n') {
+            line.byte(b'\n');
         }
     }
 }
@@ -94,23 +99,23 @@ fn pieces(format: &str, problems: &mut Vec<String>) -> Vec<Piece> {
     let mut rest = format;
     while let Some((before, after)) = rest.split_once('%') {
         if !before.is_empty() {
-            pieces.push(Piece::Literal(before.into()));
+            pieces.push(Piece::Literal(Literal::of(before)));
         }
         if let Some(after) = after.strip_prefix('%') {
-            pieces.push(Piece::Literal("%".into()));
+            pieces.push(Piece::Literal(Literal::of("%")));
             rest = after;
             continue;
         }
         let Some((command, after)) = command_end(after) else {
             problems.push(format!("`%{after}` has no end"));
-            pieces.push(Piece::Literal(format!("%{after}")));
+            pieces.push(Piece::Literal(Literal::of(&format!("%{after}"))));
             return pieces;
         };
         pieces.push(piece(command, problems));
         rest = after;
     }
     if !rest.is_empty() {
-        pieces.push(Piece::Literal(rest.into()));
+        pieces.push(Piece::Literal(Literal::of(rest)));
     }
     pieces
 }
@@ -170,7 +175,10 @@ fn flatten(format: &Json, parts: &mut Vec<Part>, problems: &mut Vec<String>) {
         Json::String(format) => {
             let mut pieces = pieces(format, problems);
             match pieces.pop() {
-                Some(piece @ Piece::Operator { .. }) if pieces.is_empty() => parts.push(Part::Typed(piece)),
+                Some(Piece::Operator { operator, longest }) if pieces.is_empty() => parts.push(match operator {
+                    operator if operator.is_number() => Part::Number(operator),
+                    operator => Part::Text(operator, longest),
+                }),
                 last => {
                     pieces.extend(last);
                     parts.push(Part::Joined(pieces));
@@ -183,64 +191,63 @@ fn flatten(format: &Json, parts: &mut Vec<Part>, problems: &mut Vec<String>) {
 
 fn literal(parts: &mut Vec<Part>, text: &str) {
     match parts.last_mut() {
-        Some(Part::Literal(before)) => before.push_str(text),
-        _ => parts.push(Part::Literal(text.into())),
+        Some(Part::Literal(before)) => before.add(text),
+        _ => parts.push(Part::Literal(Literal::of(text))),
     }
 }
 
 impl Part {
-    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Vec<u8>) {
-        match self {
-            Self::Literal(text) => line.extend_from_slice(text.as_bytes()),
-            Self::Typed(Piece::Operator { operator, longest }) => match operator.value(exchange, names) {
-                Value::Absent => line.extend_from_slice(b"null"),
-                Value::Number(number) => Value::Number(number).write(None, line),
-                Value::Sent(value, shown) if longest.is_none() && shown.is_plain(value) => {
-                    line.push(b'"');
-                    line.extend_from_slice(value);
-                    line.push(b'"');
-                }
-                value if longest.is_none() && value.is_plain() => {
-                    line.push(b'"');
-                    value.write(None, line);
-                    line.push(b'"');
-                }
-                value => quoted(line, |line| value.write(*longest, line)),
+    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Line) {
+        let start = line.place();
+        let wrote = match self {
+            Self::Literal(text) => return line.literal(text),
+            Self::Number(operator) => match operator.write(None, exchange, names, line) {
+                Wrote::Nothing => Wrote::Nothing,
+                Wrote::Plain | Wrote::Text => return,
             },
-            Self::Typed(piece) => quoted(line, |line| piece.write(exchange, names, line)),
-            Self::Joined(pieces) => {
-                quoted(line, |line| pieces.iter().for_each(|piece| piece.write(exchange, names, line)));
+            Self::Text(operator, longest) => {
+                line.byte(b'"');
+                operator.write(*longest, exchange, names, line)
             }
+            Self::Joined(pieces) => {
+                line.byte(b'"');
+                pieces.iter().for_each(|piece| piece.write(exchange, names, line));
+                Wrote::Text
+            }
+        };
+        match wrote {
+            Wrote::Nothing => {
+                line.back_to(start);
+                line.text(b"null");
+            }
+            Wrote::Plain => line.byte(b'"'),
+            Wrote::Text => close(line, start),
         }
     }
 }
 
 impl Piece {
-    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Vec<u8>) {
+    fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Line) {
         match self {
-            Self::Literal(text) => line.extend_from_slice(text.as_bytes()),
-            Self::Operator { operator, longest } => match operator.value(exchange, names) {
-                Value::Absent => line.push(b'-'),
-                value => value.write(*longest, line),
-            },
+            Self::Literal(text) => line.literal(text),
+            Self::Operator { operator, longest } => {
+                if operator.write(*longest, exchange, names, line) == Wrote::Nothing {
+                    line.byte(b'-');
+                }
+            }
         }
     }
 }
 
-/// What is written, as a JSON string.
-fn quoted(line: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    line.push(b'"');
-    let start = line.len();
-    write(line);
-    let written = line.get(start..).unwrap_or_default();
-    // Every byte is looked at: without a way out of it the loop takes many at a time.
-    let special = |byte: &u8| (*byte < b' ') | (*byte == b'"') | (*byte == b'\\');
-    if !written.iter().fold(false, |any, byte| any | special(byte)) {
-        return line.push(b'"');
+/// Ends a JSON string that was begun at `start` with its quotation mark.
+fn close(line: &mut Line, start: usize) {
+    let written = line.since(start + 1);
+    if redact::is_literal(written) {
+        return line.byte(b'"');
     }
     let text = Json::from(String::from_utf8_lossy(written)).to_string();
-    line.truncate(start.saturating_sub(1));
-    line.extend_from_slice(text.as_bytes());
+    line.back_to(start);
+    line.text(text.as_bytes());
 }
 
 /// One connection without HTTP as a line of JSON: the flow log.

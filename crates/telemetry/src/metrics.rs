@@ -90,7 +90,7 @@ impl Metrics {
     /// Adds to a counter or a gauge, or observes a value. `labels` are the values in the family's order.
     pub fn add(&self, id: Id, labels: &[&str], amount: f64) {
         debug_assert_eq!(labels.len(), family(id).labels.len(), "{}", family(id).name);
-        self.shard().add(id, labels, amount);
+        self.shard().series.add(id, labels, amount);
     }
 
     /// This thread's share.
@@ -161,9 +161,9 @@ impl Metrics {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             tally::settle(&mut shard);
-            for series in shard.all() {
-                let into = merged.entry((series.id, series.labels.clone()));
-                into.or_insert_with(|| Value::of(family(series.id).kind)).merge(&series.value);
+            for one in shard.series.all() {
+                let into = merged.entry((one.id, one.labels.clone()));
+                into.or_insert_with(|| Value::of(family(one.id).kind)).merge(&one.value);
             }
         }
         for (id, series) in self.set.lock().unwrap_or_else(PoisonError::into_inner).iter() {

@@ -8,8 +8,8 @@ use serde::ser::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 
-/// What was asked, what each layer said, what was answered: appended with its line end.
-pub fn exchange(exchange: &Exchange, names: &Names<'_>, line: &mut Vec<u8>) {
+/// What was asked, what each layer said, what was answered, with its line end.
+pub fn exchange(exchange: &Exchange, names: &Names<'_>) -> Vec<u8> {
     let record = Record {
         id: Shown(exchange.id),
         time: exchange.started.rfc3339(),
@@ -34,9 +34,10 @@ pub fn exchange(exchange: &Exchange, names: &Names<'_>, line: &mut Vec<u8>) {
         layers: Layers(exchange.trace.steps(), names),
         firewall: exchange.inspected.as_ref().map(|inspected| crate::firewall::record(inspected)),
     };
-    // Neither the memory nor a value of the record can refuse.
-    let _written = serde_json::to_writer(&mut *line, &record);
+    // Nothing in a record refuses to be written.
+    let mut line = serde_json::to_vec(&record).unwrap_or_default();
     line.push(b'\n');
+    line
 }
 
 pub(crate) const fn verdict(passed: bool) -> &'static str {

@@ -61,16 +61,12 @@ impl Shown {
     /// Whether a value may be written as it is, as text and in a JSON string, seen at one glance; most are. One that is not
     /// may be still.
     pub fn is_plain(self, value: &[u8]) -> bool {
-        // Every byte is looked at: without a way out of it the loop takes many at a time.
-        let (odd, marks) = value.iter().fold((false, false), |(odd, marks), byte| {
-            let special = !(b' '..=b'~').contains(byte) | matches!(byte, b'"' | b'\\');
-            (odd | special, marks | matches!(byte, b':' | b'?'))
-        });
+        let seen = classes(value);
         match self {
             Self::Nothing => false,
             // Without a query there is no parameter, without a colon no user before a host.
-            Self::Target => !odd && !marks,
-            Self::All => !odd,
+            Self::Target => seen & (ESCAPED | FOREIGN | MARK) == 0,
+            Self::All => seen & (ESCAPED | FOREIGN) == 0,
         }
     }
 
@@ -82,6 +78,37 @@ impl Shown {
             Self::All => text(value),
         }
     }
+}
+
+/// JSON writes it in another way.
+const ESCAPED: u8 = 1;
+/// It is not printable ASCII.
+const FOREIGN: u8 = 2;
+/// What comes after it in a target may be a credential.
+const MARK: u8 = 4;
+
+/// What each byte is.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < classes.len() {
+        let at = byte as u8;
+        classes[byte] |= if at < b' ' || matches!(at, b'"' | b'\\') { ESCAPED } else { 0 };
+        classes[byte] |= if at < b' ' || at > b'~' { FOREIGN } else { 0 };
+        classes[byte] |= if matches!(at, b':' | b'?') { MARK } else { 0 };
+        byte += 1;
+    }
+    classes
+};
+
+/// What is among these bytes. Every one is looked up, without a way out.
+fn classes(text: &[u8]) -> u8 {
+    text.iter().fold(0, |seen, byte| seen | CLASSES[usize::from(*byte)])
+}
+
+/// Whether text is in JSON what it is.
+pub fn is_literal(text: &[u8]) -> bool {
+    classes(text) & ESCAPED == 0
 }
 
 /// A field's value as it may be written.

@@ -7,7 +7,7 @@
 //! known is forgotten when it is too much, or when the World changes; the series stay.
 
 use crate::metrics::family::Id;
-use crate::metrics::shard::{Number, Shard};
+use crate::metrics::shard::{Number, Series, Shard};
 use crate::peers::{self, Ends, Told};
 use crate::telemetry::Names;
 use ringwall_model::trace::Entry;
@@ -15,24 +15,27 @@ use ringwall_model::{Exchange, Reason, Role, SpiffeId};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Kinds of exchanges that a thread remembers.
 const MOST_KINDS: usize = 4096;
 /// Places for kinds that were counted last.
 const RECENT: usize = 64;
+/// Amounts of which each measure remembers how often they were, before its series gets them.
+const AMOUNTS: usize = 4;
 
 /// What is known of exchanges that were alike.
 #[derive(Debug, Default)]
 pub struct Tallies {
     /// The World that gave the names.
     generation: u64,
+    kinds: Vec<Kind>,
     /// Keyed, because some of what is hashed (a consumer, a host outside the mesh) is a client's choice.
     hasher: RandomState,
-    kinds: HashMap<u64, Vec<Arc<Kind>>>,
-    count: usize,
-    /// One kind in each place: who makes two meet there makes the keyed way be taken, nothing worse.
-    recent: Vec<Option<Arc<Kind>>>,
+    /// Where the kinds of a hash stand.
+    known: HashMap<u64, Vec<usize>>,
+    /// Where the kind stands that was counted last of each place: who makes two meet there makes the keyed way be taken,
+    /// nothing worse.
+    recent: Vec<usize>,
 }
 
 /// What decides which series an exchange adds to, and those series.
@@ -41,9 +44,9 @@ struct Kind {
     /// The series that count each exchange.
     counting: Box<[Number]>,
     /// Exchanges that they do not have yet.
-    waiting: AtomicU64,
+    waiting: u64,
     /// Further series, and how much each gets.
-    measuring: Box<[(Number, Amount)]>,
+    measuring: Box<[Measure]>,
     role: Role,
     status: u16,
     flags: &'static str,
@@ -76,6 +79,15 @@ enum Reached {
     Answer,
 }
 
+/// A series that gets an amount of each exchange.
+#[derive(Debug)]
+struct Measure {
+    number: Number,
+    amount: Amount,
+    /// Amounts that it does not have yet, and how often they were: each in the place that its last bits say.
+    waiting: [(u64, u64); AMOUNTS],
+}
+
 /// How much of an exchange a series gets.
 #[derive(Clone, Copy, Debug)]
 enum Amount {
@@ -93,47 +105,44 @@ pub fn count(shard: &mut Shard, exchange: &Exchange, names: &Names<'_>) {
     }
     let protocol = Protocol::of(exchange);
     let known = shard.tallies.find(exchange, &protocol);
-    let kind = known.unwrap_or_else(|hash| {
-        let kind = Making { shard, exchange, names, counting: Vec::new(), measuring: Vec::new() }.kind(protocol);
-        if shard.tallies.count >= MOST_KINDS {
+    let at = known.unwrap_or_else(|hash| {
+        let series = &mut shard.series;
+        let kind = Making { series, exchange, names, counting: Vec::new(), measuring: Vec::new() }.kind(protocol);
+        if shard.tallies.kinds.len() >= MOST_KINDS {
             forget(shard);
         }
         shard.tallies.keep(hash, kind)
     });
-    kind.waiting.fetch_add(1, Ordering::Relaxed);
-    for (number, amount) in &kind.measuring {
-        shard.add_to(*number, amount.of(exchange));
-    }
+    let Some(kind) = shard.tallies.kinds.get_mut(at) else { return };
+    kind.waiting += 1;
+    kind.measuring.iter_mut().for_each(|measure| measure.add(exchange, &mut shard.series));
 }
 
 /// Adds to the series what was counted by kind only: before they are read.
-#[expect(clippy::cast_precision_loss, reason = "so many exchanges have never been")]
 pub fn settle(shard: &mut Shard) {
-    let tallies = std::mem::take(&mut shard.tallies);
-    for kind in tallies.kinds.values().flatten() {
-        let waiting = kind.waiting.swap(0, Ordering::Relaxed);
-        kind.counting.iter().for_each(|number| shard.add_to(*number, waiting as f64));
+    for kind in &mut shard.tallies.kinds {
+        let waiting = std::mem::take(&mut kind.waiting);
+        kind.counting.iter().for_each(|number| shard.series.add_to(*number, 1, waiting));
+        kind.measuring.iter_mut().for_each(|measure| measure.settle(&mut shard.series));
     }
-    shard.tallies = tallies;
 }
 
 /// No kind is known any more; what was counted stays.
 fn forget(shard: &mut Shard) {
     settle(shard);
     shard.tallies.kinds.clear();
+    shard.tallies.known.clear();
     shard.tallies.recent.clear();
-    shard.tallies.count = 0;
 }
 
 impl Tallies {
-    /// What exchanges like this one add; else the hash to keep it under.
-    fn find(&mut self, exchange: &Exchange, protocol: &Protocol) -> Result<Arc<Kind>, u64> {
-        self.recent.resize(RECENT, None);
+    /// Where the kind of exchanges like this one stands; else the hash to keep it under.
+    fn find(&mut self, exchange: &Exchange, protocol: &Protocol) -> Result<usize, u64> {
+        let is_it = |at: &usize| self.kinds.get(*at).is_some_and(|kind| kind.is_of(exchange, protocol));
+        self.recent.resize(RECENT, usize::MAX);
         let place = self.recent.get_mut(place(exchange));
-        if let Some(Some(kind)) = &place
-            && kind.is_of(exchange, protocol)
-        {
-            return Ok(kind.clone());
+        if let Some(at) = place.as_deref().filter(|at| is_it(at)) {
+            return Ok(*at);
         }
         let mut hasher = self.hasher.build_hasher();
         parts(exchange).hash(&mut hasher);
@@ -144,17 +153,16 @@ impl Tallies {
             .iter()
             .for_each(|step| (step.layer, step.passed, step.because, step.would_refuse).hash(&mut hasher));
         let hash = hasher.finish();
-        let same = self.kinds.get(&hash).into_iter().flatten().find(|kind| kind.is_of(exchange, protocol));
-        let same = same.cloned().ok_or(hash)?;
-        place.into_iter().for_each(|place| *place = Some(same.clone()));
-        Ok(same)
+        let at = *self.known.get(&hash).into_iter().flatten().find(|at| is_it(at)).ok_or(hash)?;
+        place.into_iter().for_each(|place| *place = at);
+        Ok(at)
     }
 
-    fn keep(&mut self, hash: u64, kind: Kind) -> Arc<Kind> {
-        self.count += 1;
-        let kind = Arc::new(kind);
-        self.kinds.entry(hash).or_default().push(kind.clone());
-        kind
+    fn keep(&mut self, hash: u64, kind: Kind) -> usize {
+        let at = self.kinds.len();
+        self.kinds.push(kind);
+        self.known.entry(hash).or_default().push(at);
+        at
     }
 }
 
@@ -193,10 +201,10 @@ fn parts(exchange: &Exchange) -> Parts<'_> {
 }
 
 impl Kind {
-    fn of(exchange: &Exchange, protocol: Protocol, counting: Vec<Number>, measuring: Vec<(Number, Amount)>) -> Self {
+    fn of(exchange: &Exchange, protocol: Protocol, counting: Vec<Number>, measuring: Vec<Measure>) -> Self {
         Self {
             counting: counting.into(),
-            waiting: AtomicU64::new(0),
+            waiting: 0,
             measuring: measuring.into(),
             role: exchange.role,
             status: exchange.status,
@@ -262,26 +270,43 @@ impl Reached {
     }
 }
 
+impl Measure {
+    fn add(&mut self, exchange: &Exchange, series: &mut Series) {
+        let amount = self.amount.of(exchange);
+        let Some(place) = self.waiting.get_mut(amount as usize % AMOUNTS) else { return };
+        if place.0 != amount {
+            let (before, times) = std::mem::replace(place, (amount, 0));
+            series.add_to(self.number, before, times);
+        }
+        place.1 += 1;
+    }
+
+    fn settle(&mut self, series: &mut Series) {
+        for (amount, times) in &mut self.waiting {
+            series.add_to(self.number, *amount, std::mem::take(times));
+        }
+    }
+}
+
 impl Amount {
-    #[expect(clippy::cast_precision_loss, reason = "counts of bytes and milliseconds are far below 2 to the 53rd")]
-    const fn of(self, exchange: &Exchange) -> f64 {
+    const fn of(self, exchange: &Exchange) -> u64 {
         match (self, exchange.upstream_time) {
-            (Self::Duration, _) => exchange.duration.0 as f64,
-            (Self::UpstreamTime, Some(time)) => time.0 as f64,
-            (Self::UpstreamTime, None) => 0.0,
-            (Self::Received, _) => exchange.received as f64,
-            (Self::Sent, _) => exchange.sent as f64,
+            (Self::Duration, _) => exchange.duration.0,
+            (Self::UpstreamTime, Some(time)) => time.0,
+            (Self::UpstreamTime, None) => 0,
+            (Self::Received, _) => exchange.received,
+            (Self::Sent, _) => exchange.sent,
         }
     }
 }
 
 /// Finds the series of one kind of exchange.
 struct Making<'a> {
-    shard: &'a mut Shard,
+    series: &'a mut Series,
     exchange: &'a Exchange,
     names: &'a Names<'a>,
     counting: Vec<Number>,
-    measuring: Vec<(Number, Amount)>,
+    measuring: Vec<Measure>,
 }
 
 impl Making<'_> {
@@ -322,11 +347,12 @@ impl Making<'_> {
     }
 
     fn one(&mut self, id: Id, labels: &[&str]) {
-        self.counting.push(self.shard.number(id, labels));
+        self.counting.push(self.series.number(id, labels));
     }
 
     fn amount(&mut self, id: Id, labels: &[&str], amount: Amount) {
-        self.measuring.push((self.shard.number(id, labels), amount));
+        let number = self.series.number(id, labels);
+        self.measuring.push(Measure { number, amount, waiting: Default::default() });
     }
 
     fn request(&mut self, ends: &Ends, code: &str, protocol: &Protocol) {

@@ -1,6 +1,6 @@
 //! The door: every event is told here once, and becomes metrics, log lines, a record and a span.
 
-use crate::log::{self, Format};
+use crate::log::{self, Format, Line};
 use crate::metrics::family::Id;
 use crate::metrics::{Certificate, Level, Metrics};
 use crate::peers::{self, Told, labels};
@@ -22,8 +22,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// Calls that passed and were answered well, of which a record is kept in a second; every other call has its record as
 /// long as the logs' own rate allows. A flood of good calls must not push the refusals out of the ring.
 const GOOD_RECORDS: u32 = 100;
-/// Bytes of a line's memory that a thread keeps for the next one.
-const LONG_LINE: usize = 4096;
 
 /// The names of the World that decided.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +119,7 @@ impl Chosen {
 pub struct Telemetry {
     metrics: Metrics,
     writer: Writer,
-    logs: RwLock<Arc<Logs>>,
+    logs: RwLock<Logs>,
     decisions: Option<PathBuf>,
     spans: span::Waiting,
     good: Rate,
@@ -145,7 +143,7 @@ impl Telemetry {
 
     /// Takes over what a new World says of logs.
     pub fn follow(&self, logs: Logs) {
-        *self.logs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(logs);
+        *self.logs.write().unwrap_or_else(PoisonError::into_inner) = logs;
     }
 
     /// Tells what happened. Does not wait.
@@ -206,8 +204,7 @@ impl Telemetry {
         if self.counting == Counting::Calls {
             tally::count(&mut self.metrics.shard(), exchange, names);
         }
-        let logs = Arc::clone(&self.logs.read().unwrap_or_else(PoisonError::into_inner));
-        for access in &logs.access {
+        for access in &self.logs.read().unwrap_or_else(PoisonError::into_inner).access {
             let wanted = match &access.which {
                 Which::All => true,
                 Which::Only(chosen) => chosen.has(exchange),
@@ -220,25 +217,20 @@ impl Telemetry {
             self.inspected(exchange, inspected);
         }
         if self.decisions.is_some() && self.is_recorded(exchange) {
-            self.line(Log::Decisions, exchange.started, |line| crate::record::exchange(exchange, names, line));
+            self.write(Log::Decisions, crate::record::exchange(exchange, names), exchange.started);
         }
         if self.spans.keep(exchange) == Some(Kept::ForAnother) {
             self.metrics.add(Id::Spans, &["queue-full"], 1.0);
         }
     }
 
-    fn access(&self, format: &Format, exchange: &Exchange, names: &Names<'_>) {
-        self.line(Log::Access, exchange.started, |line| format.render(exchange, names, line));
-    }
-
     /// Renders into a line that the thread keeps, and writes it.
-    fn line(&self, log: Log, at: Timestamp, render: impl FnOnce(&mut Vec<u8>)) {
-        thread_local!(static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    fn access(&self, format: &Format, exchange: &Exchange, names: &Names<'_>) {
+        thread_local!(static LINE: RefCell<Line> = RefCell::default());
         LINE.with_borrow_mut(|line| {
-            line.clear();
-            render(line);
-            self.write(log, &*line, at);
-            line.shrink_to(LONG_LINE);
+            line.begin();
+            format.render(exchange, names, line);
+            self.write(Log::Access, line.written(), exchange.started);
         });
     }
 

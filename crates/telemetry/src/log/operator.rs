@@ -1,116 +1,94 @@
-//! The operators of Envoy's access-log formats that manifests use.
+//! The operators of Envoy's access-log formats that manifests use: each is written straight into the line.
 
+use super::line::Line;
 use crate::redact::Shown;
 use crate::telemetry::Names;
-use ringwall_model::{CallId, Exchange, Fields, Timestamp};
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::io::Write as _;
+use ringwall_model::{Exchange, Fields, Timestamp};
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 
-/// What an operator stands for in one exchange.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Value<'a> {
-    Absent,
-    Number(u64),
-    /// A number that is a text, because it is a field's value.
-    Digits(u64),
-    /// Of our own.
-    Text(Cow<'a, str>),
-    /// As somebody sent it: what may be written of it is said beside it.
-    Sent(&'a [u8], Shown),
-    Time(Timestamp),
-    Address(SocketAddr),
-    Host(IpAddr),
-    Id(CallId),
+/// What an operator wrote of one exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// Nothing: the exchange does not have it.
+    Nothing,
+    /// What stands in JSON as it is.
+    Plain,
+    /// What somebody must look at before it stands in JSON.
+    Text,
 }
 
-impl Value<'_> {
-    /// Whether nothing in its text means something in JSON.
-    pub const fn is_plain(&self) -> bool {
-        matches!(
-            self,
-            Self::Number(_) | Self::Digits(_) | Self::Time(_) | Self::Address(_) | Self::Host(_) | Self::Id(_)
-        )
-    }
-
-    /// Appends it, cut after so many bytes.
-    pub fn write(&self, longest: Option<usize>, out: &mut Vec<u8>) {
-        let start = out.len();
-        match self {
-            Self::Absent => {}
-            Self::Number(number) | Self::Digits(number) => write_number(*number, out),
-            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
-            Self::Sent(value, shown) if shown.is_plain(value) => out.extend_from_slice(value),
-            Self::Sent(value, shown) => out.extend_from_slice(shown.value(value).as_bytes()),
-            Self::Time(time) => write_time(*time, out),
-            Self::Address(SocketAddr::V4(address)) => {
-                write_host(IpAddr::V4(*address.ip()), out);
-                out.push(b':');
-                write_number(address.port().into(), out);
-            }
-            // Writing to memory does not fail.
-            Self::Address(address @ SocketAddr::V6(_)) => drop(write!(out, "{address}")),
-            Self::Host(host) => write_host(*host, out),
-            Self::Id(id) => out.extend_from_slice(id.uuid().as_bytes()),
-        }
-        if let Some(longest) = longest {
-            cut(out, start, longest);
-        }
-    }
+fn write_number(number: u64, out: &mut Line) -> Wrote {
+    out.number(number);
+    Wrote::Plain
 }
 
-/// Cuts what was written since `start`, between two characters.
-fn cut(out: &mut Vec<u8>, start: usize, longest: usize) {
-    let is_inside = |byte: &u8| (0x80..0xc0).contains(byte);
-    let mut end = start.saturating_add(longest);
-    while end > start && out.get(end).is_some_and(is_inside) {
-        end -= 1;
-    }
-    out.truncate(end);
-}
-
-fn write_number(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        first -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(first..).unwrap_or_default());
-}
-
-fn write_host(host: IpAddr, out: &mut Vec<u8>) {
+fn write_host(host: IpAddr, out: &mut Line) -> Wrote {
     match host {
         IpAddr::V4(host) => {
-            for (at, octet) in host.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                write_number(octet.into(), out);
+            let [first, rest @ ..] = host.octets();
+            out.number(first.into());
+            for octet in rest {
+                out.byte(b'.');
+                out.number(octet.into());
             }
         }
-        IpAddr::V6(host) => drop(write!(out, "{host}")),
+        IpAddr::V6(host) => out.shown(host),
     }
+    Wrote::Plain
+}
+
+fn write_address(address: SocketAddr, out: &mut Line) -> Wrote {
+    match address {
+        SocketAddr::V4(address) => {
+            write_host(IpAddr::V4(*address.ip()), out);
+            out.byte(b':');
+            out.number(address.port().into());
+        }
+        SocketAddr::V6(address) => out.shown(address),
+    }
+    Wrote::Plain
+}
+
+fn write_text(text: &str, out: &mut Line) -> Wrote {
+    out.text(text.as_bytes());
+    Wrote::Text
+}
+
+/// A text of the World's, or one that an upstream or a client had a part in.
+fn write_present(text: &str, out: &mut Line) -> Wrote {
+    if text.is_empty() { Wrote::Nothing } else { write_sent(text.as_bytes(), Shown::All, out) }
+}
+
+/// As somebody sent it: what may be written of it is said beside it.
+fn write_sent(value: &[u8], shown: Shown, out: &mut Line) -> Wrote {
+    if shown.is_plain(value) {
+        out.text(value);
+        return Wrote::Plain;
+    }
+    write_text(&shown.value(value), out)
+}
+
+fn write_field(name: &Name, fields: &Fields, out: &mut Line) -> Wrote {
+    fields.first(&name.text).map_or(Wrote::Nothing, |value| write_sent(value, name.shown, out))
 }
 
 /// As RFC 3339; all but the milliseconds is made once a second on each thread.
-fn write_time(time: Timestamp, out: &mut Vec<u8>) {
-    thread_local!(static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) });
-    SECOND.with_borrow_mut(|(second, text)| {
-        if *second != time.seconds() {
-            (*second, *text) = (time.seconds(), time.rfc3339());
-            text.truncate("2026-11-23T16:04:12.".len());
-        }
-        out.extend_from_slice(text.as_bytes());
-    });
+fn write_time(time: Timestamp, out: &mut Line) -> Wrote {
+    const SECONDS: usize = "2026-11-23T16:04:12.".len();
+    thread_local!(static SECOND: Cell<(u64, [u8; SECONDS])> = const { Cell::new((u64::MAX, [0; SECONDS])) });
+    let (mut second, mut text) = SECOND.get();
+    if second != time.seconds() {
+        let whole = time.rfc3339();
+        let Some(start) = whole.as_bytes().first_chunk() else { return Wrote::Nothing };
+        (second, text) = (time.seconds(), *start);
+        SECOND.set((second, text));
+    }
+    out.chunk(&text, SECONDS);
     let millis = time.0 % 1000;
-    out.extend([millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8));
-    out.push(b'Z');
+    let [hundreds, tens, ones] = [millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8);
+    out.chunk(&[hundreds, tens, ones, b'Z'], 4);
+    Wrote::Plain
 }
 
 /// Name of a field, in lower case, what it stands for, and what may be written of its values.
@@ -226,78 +204,103 @@ impl Operator {
         matches!(name, "CONNECTION_TERMINATION_DETAILS" | "UPSTREAM_TRANSPORT_FAILURE_REASON")
     }
 
-    /// Its value in one exchange.
-    pub fn value<'a>(&self, exchange: &'a Exchange, names: &Names<'_>) -> Value<'a> {
-        let address = |address: Option<SocketAddr>| address.map_or(Value::Absent, Value::Address);
+    /// Whether it is a number in JSON.
+    pub const fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Self::ResponseCode
+                | Self::BytesReceived
+                | Self::BytesSent
+                | Self::Duration
+                | Self::ResponseDuration
+                | Self::DownstreamLocalPort
+        )
+    }
+
+    /// Appends what it stands for in one exchange, cut after so many bytes.
+    pub fn write(&self, longest: Option<usize>, exchange: &Exchange, names: &Names<'_>, line: &mut Line) -> Wrote {
+        let start = line.place();
+        let wrote = self.write_whole(exchange, names, line);
+        if let Some(longest) = longest {
+            line.cut(start, longest);
+        }
+        wrote
+    }
+
+    fn write_whole(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Line) -> Wrote {
+        let mut address = |address: Option<_>| address.map_or(Wrote::Nothing, |it| write_address(it, line));
         match self {
-            Self::Absent => Value::Absent,
-            Self::StartTime => Value::Time(exchange.started),
-            Self::Request(first, second) => either(first, second.as_ref(), |name| request(name, exchange)),
-            Self::Response(first, second) => either(first, second.as_ref(), |name| response(name, exchange)),
-            Self::Protocol => Value::Text(exchange.version.as_str().into()),
-            Self::ResponseCode => Value::Number(exchange.status.into()),
-            Self::ResponseFlags => Value::Text(exchange.flags.into()),
-            Self::ResponseCodeDetails => present(&exchange.details),
-            Self::BytesReceived => Value::Number(exchange.received),
-            Self::BytesSent => Value::Number(exchange.sent),
-            Self::Duration => Value::Number(exchange.duration.0),
-            Self::ResponseDuration => exchange.upstream_time.map_or(Value::Absent, |time| Value::Number(time.0)),
+            Self::Absent => Wrote::Nothing,
+            Self::StartTime => write_time(exchange.started, line),
+            Self::Request(first, second) => either(first, second.as_ref(), |name| request(name, exchange, line)),
+            Self::Response(first, second) => either(first, second.as_ref(), |name| response(name, exchange, line)),
+            Self::Protocol => write_text(exchange.version.as_str(), line),
+            Self::ResponseCode => write_number(exchange.status.into(), line),
+            Self::ResponseFlags => write_text(exchange.flags, line),
+            Self::ResponseCodeDetails => write_present(&exchange.details, line),
+            Self::BytesReceived => write_number(exchange.received, line),
+            Self::BytesSent => write_number(exchange.sent, line),
+            Self::Duration => write_number(exchange.duration.0, line),
+            Self::ResponseDuration => exchange.upstream_time.map_or(Wrote::Nothing, |time| write_number(time.0, line)),
             Self::UpstreamHost => address(exchange.upstream),
-            Self::UpstreamCluster => present(&exchange.cluster),
+            Self::UpstreamCluster => write_present(&exchange.cluster, line),
             Self::UpstreamLocalAddress => address(exchange.upstream_local),
             Self::DownstreamLocalAddress => address(Some(exchange.local)),
-            Self::DownstreamLocalPort => Value::Number(exchange.local.port().into()),
+            Self::DownstreamLocalPort => write_number(exchange.local.port().into(), line),
             // The trusted client address; its port is known only when the client is the peer.
             Self::DownstreamRemoteAddress => {
                 let port = if exchange.client == exchange.peer.ip() { exchange.peer.port() } else { 0 };
                 address(Some((exchange.client, port).into()))
             }
-            Self::DownstreamRemoteAddressWithoutPort => Value::Host(exchange.client),
+            Self::DownstreamRemoteAddressWithoutPort => write_host(exchange.client, line),
             Self::DownstreamDirectRemoteAddress => address(Some(exchange.peer)),
             Self::DownstreamPeerUriSan => {
-                exchange.peer_identity.as_ref().map_or(Value::Absent, |id| Value::Text(id.as_str().into()))
+                exchange.peer_identity.as_ref().map_or(Wrote::Nothing, |id| write_text(id.as_str(), line))
             }
-            Self::RequestedServerName => exchange.server_name.as_deref().map_or(Value::Absent, present),
-            Self::RouteName => present(&exchange.route),
-            Self::StreamId => Value::Id(exchange.id),
+            Self::RequestedServerName => {
+                exchange.server_name.as_deref().map_or(Wrote::Nothing, |name| write_present(name, line))
+            }
+            Self::RouteName => write_present(&exchange.route, line),
+            Self::StreamId => write_id(exchange, line),
             Self::Rule => {
-                crate::peers::refusal(exchange.refused, names).map_or(Value::Absent, |rule| Value::Text(rule.into()))
+                let rule = crate::peers::refusal(exchange.refused, names);
+                rule.map_or(Wrote::Nothing, |rule| write_text(&rule, line))
             }
         }
     }
 }
 
-fn present(text: &str) -> Value<'_> {
-    if text.is_empty() { Value::Absent } else { Value::Sent(text.as_bytes(), Shown::All) }
+fn write_id(exchange: &Exchange, line: &mut Line) -> Wrote {
+    line.text(exchange.id.uuid().as_bytes());
+    Wrote::Plain
 }
 
-fn either<'a>(first: &Name, second: Option<&Name>, value: impl Fn(&Name) -> Value<'a>) -> Value<'a> {
-    match (value(first), second) {
-        (Value::Absent, Some(second)) => value(second),
-        (found, _) => found,
+fn either(first: &Name, second: Option<&Name>, mut write: impl FnMut(&Name) -> Wrote) -> Wrote {
+    match (write(first), second) {
+        (Wrote::Nothing, Some(second)) => write(second),
+        (wrote, _) => wrote,
     }
 }
 
-fn request<'a>(name: &Name, exchange: &'a Exchange) -> Value<'a> {
+fn request(name: &Name, exchange: &Exchange, line: &mut Line) -> Wrote {
     match name.of {
-        Of::Method => Value::Sent(&exchange.method, Shown::All),
-        Of::Path => Value::Sent(&exchange.target, Shown::Target),
-        Of::Authority => Value::Sent(&exchange.authority, Shown::All),
-        Of::Scheme => Value::Text(if exchange.server_name.is_some() { "https" } else { "http" }.into()),
-        Of::RequestId => named(name, &exchange.request_fields).unwrap_or(Value::Id(exchange.id)),
-        Of::Status | Of::ServiceTime | Of::Field => named(name, &exchange.request_fields).unwrap_or(Value::Absent),
+        Of::Method => write_sent(&exchange.method, Shown::All, line),
+        Of::Path => write_sent(&exchange.target, Shown::Target, line),
+        Of::Authority => write_sent(&exchange.authority, Shown::All, line),
+        Of::Scheme => write_text(if exchange.server_name.is_some() { "https" } else { "http" }, line),
+        Of::RequestId => match write_field(name, &exchange.request_fields, line) {
+            Wrote::Nothing => write_id(exchange, line),
+            wrote => wrote,
+        },
+        Of::Status | Of::ServiceTime | Of::Field => write_field(name, &exchange.request_fields, line),
     }
 }
 
-fn response<'a>(name: &Name, exchange: &'a Exchange) -> Value<'a> {
+/// Numbers are texts here, because they are values of fields.
+fn response(name: &Name, exchange: &Exchange, line: &mut Line) -> Wrote {
     match (name.of, exchange.upstream_time) {
-        // A string in Envoy's JSON, because it is a field's value.
-        (Of::ServiceTime, Some(time)) => Value::Digits(time.0),
-        (Of::Status, _) => Value::Digits(exchange.status.into()),
-        _ => named(name, &exchange.response_fields).unwrap_or(Value::Absent),
+        (Of::ServiceTime, Some(time)) => write_number(time.0, line),
+        (Of::Status, _) => write_number(exchange.status.into(), line),
+        _ => write_field(name, &exchange.response_fields, line),
     }
-}
-
-fn named<'a>(name: &Name, fields: &'a Fields) -> Option<Value<'a>> {
-    fields.first(&name.text).map(|value| Value::Sent(value, name.shown))
 }

@@ -1,13 +1,13 @@
-use super::Format;
+use super::{Format, Line};
 use crate::telemetry::Names;
 use crate::telemetry::tests::{exchange, inventory};
 use ringwall_model::{Exchange, Role, RuleBook};
 use serde_json::{Value, json};
 
 fn render(format: &Format, exchange: &Exchange) -> String {
-    let mut line = Vec::new();
+    let mut line = Line::default();
     format.render(exchange, &Names { generation: 1, rules: &RuleBook::default(), inventory: &inventory() }, &mut line);
-    String::from_utf8(line).unwrap()
+    String::from_utf8(line.written().to_vec()).unwrap()
 }
 
 #[track_caller]

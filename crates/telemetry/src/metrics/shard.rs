@@ -12,24 +12,30 @@ const OVERFLOW: &str = "overflow";
 /// Bytes of a label's value that are kept.
 const LONGEST_VALUE: usize = 256;
 
-/// Series by family and labels.
+/// What one thread has counted.
 #[derive(Debug, Default)]
 pub struct Shard {
-    series: Vec<Series>,
+    pub series: Series,
+    /// What exchanges that are alike add, found once.
+    pub tallies: Tallies,
+}
+
+/// Series by family and labels.
+#[derive(Debug, Default)]
+pub struct Series {
+    all: Vec<One>,
     /// By a hash of family and labels; entries with the same hash stand side by side.
     known: HashMap<u64, Vec<Number>, BuildHasherDefault<DefaultHasher>>,
     counts: HashMap<Id, usize>,
-    /// What exchanges that are alike add, found once.
-    pub tallies: Tallies,
 }
 
 /// Where a series stands in its shard; it stays there as long as the shard lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number(usize);
 
-/// One series.
+/// One of them.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct One {
     pub id: Id,
     pub labels: Box<[Box<str>]>,
     pub value: Value,
@@ -50,16 +56,17 @@ impl Value {
         }
     }
 
-    /// Adds to a counter or gauge, or observes a value.
-    pub fn add(&mut self, amount: f64, kind: Kind) {
+    /// Adds to a counter or gauge, or observes a value, so many times.
+    fn add(&mut self, amount: f64, times: u64, kind: Kind) {
+        let all = amount * times as f64;
         match self {
-            Self::Number(number) => *number += amount,
+            Self::Number(number) => *number += all,
             Self::Buckets { counts, sum } => {
-                *sum += amount;
+                *sum += all;
                 if let Kind::Histogram(bounds) = kind {
                     let at = bounds.partition_point(|bound| *bound < amount);
                     if let Some(count) = counts.get_mut(at) {
-                        *count += 1;
+                        *count += times;
                     }
                 }
             }
@@ -78,26 +85,31 @@ impl Value {
     }
 }
 
-impl Shard {
+impl Series {
     /// Adds to the series of these labels; no memory is taken when it is known already.
     pub fn add(&mut self, id: Id, labels: &[&str], amount: f64) {
         let number = self.number(id, labels);
-        self.add_to(number, amount);
+        self.add_times(number, amount, 1);
     }
 
-    /// Adds to a series.
-    pub fn add_to(&mut self, number: Number, amount: f64) {
-        if let Some(series) = self.series.get_mut(number.0) {
-            series.value.add(amount, family(series.id).kind);
+    /// Adds the same amount to a series so many times.
+    pub fn add_to(&mut self, number: Number, amount: u64, times: u64) {
+        if times > 0 {
+            self.add_times(number, amount as f64, times);
+        }
+    }
+
+    fn add_times(&mut self, number: Number, amount: f64, times: u64) {
+        if let Some(one) = self.all.get_mut(number.0) {
+            one.value.add(amount, times, family(one.id).kind);
         }
     }
 
     /// The series of these labels; it begins at nothing when it is new.
     pub fn number(&mut self, id: Id, labels: &[&str]) -> Number {
         let hash = self.known.hasher().hash_one((id, labels));
-        let is_it = |number: &&Number| {
-            self.series.get(number.0).is_some_and(|series| series.id == id && same(&series.labels, labels))
-        };
+        let is_it =
+            |number: &&Number| self.all.get(number.0).is_some_and(|one| one.id == id && same(&one.labels, labels));
         if let Some(number) = self.known.get(&hash).into_iter().flatten().find(is_it) {
             return *number;
         }
@@ -108,14 +120,14 @@ impl Shard {
         }
         *count += 1;
         let labels = labels.iter().map(|label| Box::from(bounded(label))).collect();
-        let number = Number(self.series.len());
-        self.series.push(Series { id, labels, value: Value::of(family(id).kind) });
+        let number = Number(self.all.len());
+        self.all.push(One { id, labels, value: Value::of(family(id).kind) });
         self.known.entry(hash).or_default().push(number);
         number
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &Series> {
-        self.series.iter()
+    pub fn all(&self) -> impl Iterator<Item = &One> {
+        self.all.iter()
     }
 }
 

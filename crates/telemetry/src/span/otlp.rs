@@ -55,10 +55,10 @@ struct Scope {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Span<'a> {
-    trace_id: Shown<Trace>,
-    span_id: Shown<Id>,
+    trace_id: Trace,
+    span_id: Id,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<Shown<Id>>,
+    parent_span_id: Option<Id>,
     name: &'a str,
     kind: u8,
     start_time_unix_nano: Shown<u64>,
@@ -102,9 +102,9 @@ impl<'a> Span<'a> {
     fn of(span: &'a Finished) -> Self {
         let nanos = |micros: u64| Shown(micros.saturating_mul(1000));
         Self {
-            trace_id: Shown(Trace(span.place.trace)),
-            span_id: Shown(Id(span.place.id)),
-            parent_span_id: span.place.parent.map(Id).map(Shown),
+            trace_id: Trace(span.place.trace),
+            span_id: Id(span.place.id),
+            parent_span_id: span.place.parent.map(Id),
             name: span.authority(),
             kind: if span.side == Side::Server { 2 } else { 3 },
             start_time_unix_nano: nanos(span.started),

@@ -2,9 +2,8 @@
 
 use super::{Finished, Side};
 use crate::shown::Shown;
-use ringwall_model::CallId;
-use serde::Serialize;
-use std::fmt::{self, Display};
+use ringwall_model::{CallId, hex};
+use serde::{Serialize, Serializer};
 use std::net::IpAddr;
 
 /// An array of Zipkin's JSON v2.
@@ -17,10 +16,10 @@ pub fn zipkin(spans: &[Finished]) -> Vec<u8> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Span<'a> {
-    trace_id: Shown<Trace>,
-    id: Shown<Id>,
+    trace_id: Trace,
+    id: Id,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent_id: Option<Shown<Id>>,
+    parent_id: Option<Id>,
     kind: &'static str,
     name: &'a str,
     timestamp: u64,
@@ -63,9 +62,9 @@ impl<'a> Span<'a> {
     fn of(span: &'a Finished) -> Self {
         let of_family = |wanted: bool| wanted.then_some(Shown(span.peer.ip()));
         Self {
-            trace_id: Shown(Trace(span.place.trace)),
-            id: Shown(Id(span.place.id)),
-            parent_id: span.place.parent.map(Id).map(Shown),
+            trace_id: Trace(span.place.trace),
+            id: Id(span.place.id),
+            parent_id: span.place.parent.map(Id),
             kind: if span.side == Side::Server { "SERVER" } else { "CLIENT" },
             name: span.authority(),
             timestamp: span.started,
@@ -94,14 +93,18 @@ pub(super) struct Trace(pub u128);
 /// A span's number, 16 digits.
 pub(super) struct Id(pub u64);
 
-impl Display for Trace {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:032x}", self.0)
+impl Serialize for Trace {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        text(&hex::long(self.0), to)
     }
 }
 
-impl Display for Id {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:016x}", self.0)
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        text(&hex::digits(self.0), to)
     }
+}
+
+fn text<S: Serializer>(digits: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(str::from_utf8(digits).unwrap_or_default())
 }
