@@ -14,7 +14,10 @@ use crate::websocket;
 use crate::worker::{Conversation, turn};
 use bytes::Bytes;
 use ringwall_model::{BodyLength, Call, CallId, Fault, FieldEdit, Fields, Layer, Reason, Reply, Version};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use tokio::time::sleep;
 
 pub(crate) use record::{Note, Record};
@@ -92,10 +95,13 @@ async fn admit(
     let streams = judged::Streams::of(&**page, &mut call, &admitted, record.refusal());
     let body = streams.request(body);
     turn().await;
-    let forwarded = tokio::select! {
-        biased;
-        forwarded = forward::forward(&admitted, conversation, &call, body, &mut record) => Ok(forwarded),
-        ended = hold.until_ended() => Err(ended),
+    let forwarded = {
+        let mut forwarding = pin!(forward::forward(&admitted, conversation, &call, body, &mut record));
+        poll_fn(|context| match forwarding.as_mut().poll(context) {
+            Poll::Ready(forwarded) => Poll::Ready(Ok(forwarded)),
+            Poll::Pending => hold.poll_ended(context).map(Err),
+        })
+        .await
     };
     let mut response = match forwarded {
         Ok(Ok(response)) => response,
@@ -118,7 +124,9 @@ async fn admit(
             return finish(response, record);
         }
     };
-    if let Err(refused) = page.response(&conversation.listener, &call, &admitted, &mut response).await {
+    if let Some(judged) = page.response(&conversation.listener, &call, &admitted, &mut response)
+        && let Err(refused) = judged.await
+    {
         return refuse(call.id, refused, record);
     }
     streams.response(&**page, &call, &admitted, &mut response, &mut record);
@@ -160,7 +168,7 @@ fn too_large(call: &Call, mut record: Record) -> Response {
 /// The answer to bytes that are no call at all.
 pub(crate) fn fault(conversation: &Rc<Conversation>, fault: Fault) -> Response {
     let id = clock::call_id();
-    let mut record = Record::of_nothing(conversation, id);
+    let mut record = Record::of_nothing(conversation, id, clock::now());
     record.note(Note { flags: "DPE", details: fault.name.into() });
     record.ended(Layer::Head, Reason::Builtin(fault.name));
     let response = of_reply(id, Reply::text(fault.status, fault.says)).unwrap_or_else(|| of_status(400));

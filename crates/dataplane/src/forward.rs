@@ -55,8 +55,8 @@ pub(crate) async fn forward(
 ) -> Result<Response, Failure> {
     let upstream = &*admitted.upstream;
     let draw = Draw { dice: low_bits(call.id), affinity: admitted.affinity };
-    let begun = Instant::now();
-    let deadline = upstream.timeout.filter(|timeout| *timeout > Millis(0)).map(|timeout| begun + timeout.duration());
+    let timeout = upstream.timeout.filter(|timeout| *timeout > Millis(0));
+    let deadline = timeout.map(|timeout| Instant::now() + timeout.duration());
     let cluster = upstream.open.of(&conversation.shared.clusters, &upstream.cluster);
     let Some(slot) = cluster.request(upstream.limits.requests) else {
         conversation.shared.changed(&upstream.cluster, UpstreamChange::Overflow);

@@ -23,6 +23,12 @@ use std::sync::Arc;
 /// A future that stays on its thread.
 pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
+/// Boxes what `make` makes. It is made in its place: `Box::pin` would copy it there, for futures kilobytes a call.
+pub fn boxed<T>(make: impl FnOnce() -> T) -> Pin<Box<T>> {
+    let place = Box::new_uninit();
+    Box::into_pin(Box::write(place, make()))
+}
+
 /// Policy, as the engine asks it. Each method looks at the newest World once.
 pub trait Page: Send + Sync + 'static {
     /// May this connection be opened? Asked before a byte is read; `peer` is the socket's other end.
@@ -68,16 +74,16 @@ pub trait Page: Send + Sync + 'static {
         Box::pin(async move { self.connection(listener, peer).await.map(drop) })
     }
 
-    /// The response to an admitted call, before its head goes to the client.
+    /// The response to an admitted call, before its head goes to the client; `None`: nobody looks at it.
     fn response<'a>(
         &'a self,
         listener: &'a Listener,
         call: &'a Call,
         admitted: &'a Admitted,
         response: &'a mut Response,
-    ) -> Local<'a, Result<(), Refused>> {
+    ) -> Option<Local<'a, Result<(), Refused>>> {
         let _ = (listener, call, admitted, response);
-        Box::pin(std::future::ready(Ok(())))
+        None
     }
 
     /// Judges the messages of an admitted call's stream one by one; `None`: they pass unread.

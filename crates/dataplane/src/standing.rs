@@ -10,7 +10,6 @@ use bytes::Bytes;
 use ringwall_head::call::{Context as Reading, call as read_call};
 use ringwall_model::{Call, CallId, Layer, Reason, Timestamp};
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -125,11 +124,6 @@ impl Hold {
             *waker = Some(context.waker().clone());
         }
         Poll::Pending
-    }
-
-    /// Waits until it is not admitted any more.
-    pub(crate) async fn until_ended(&self) -> Ended {
-        poll_fn(|context| self.poll_ended(context)).await
     }
 
     /// The layer and rule that ended it.

@@ -39,7 +39,8 @@ pub async fn request(world: &World, listener: &Listener, call: &mut Call, outsid
         inspection: None,
     };
     match page.walk(call, outside).await {
-        Ok(hop) => Outcome::Admitted(Box::new(page.admit(hop))),
+        // Written in its place: it is large, and made for each call.
+        Ok(hop) => Outcome::Admitted(Box::write(Box::new_uninit(), page.admit(hop))),
         Err(end) => Outcome::Refused(Box::new(page.end(*end, call))),
     }
 }
@@ -86,9 +87,10 @@ impl<'a> Page<'a> {
         let role = self.listener.role;
         // ORDER: framing first: what cannot be read in one way only must not be judged in one way only.
         if let Some(fault) = call.faults.first() {
+            // Boxed, here and below: what seldom happens would make every call's future larger.
             return Err(match self.answers_connect(call, outside) {
-                Some(answer) => self.connect(answer, call, outside).await,
-                None => self.damaged(fault, call, outside).await,
+                Some(answer) => Box::pin(self.connect(answer, call, outside)).await,
+                None => Box::pin(self.damaged(fault, call, outside)).await,
             });
         }
         if role != Role::Outbound {
@@ -102,7 +104,7 @@ impl<'a> Page<'a> {
         // ORDER: routes are selected, without effect, before anything expensive: a call that nobody serves ends here.
         let ingress = match self.ingress(call, outside) {
             Ok(ingress) => ingress,
-            Err(answer) => return Err(self.instead(*answer, call, outside).await),
+            Err(answer) => return Err(Box::pin(self.instead(*answer, call, outside)).await),
         };
         let through = match ingress.as_ref().filter(|route| !route.edits.is_empty()) {
             Some(route) => self.gateway(&edited(call, route), ingress.as_ref())?,

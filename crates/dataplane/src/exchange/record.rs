@@ -1,6 +1,5 @@
 //! What becomes the event of one exchange: filled as it goes, told once, when the response has gone or was given up.
 
-use crate::clock;
 use crate::judged::Refusal;
 use crate::message::{Body, BodyError, Frame, Response, Source};
 use crate::page::{Admitted, Labels, Refused, Witness};
@@ -8,7 +7,9 @@ use crate::standing::Hold;
 use crate::worker::Conversation;
 use bytes::Bytes;
 use ringwall_head::tracing::Sampling;
-use ringwall_model::{Call, CallId, Decision, Event, Exchange, Fields, Layer, Millis, Reason, Trace, Version};
+use ringwall_model::{
+    Call, CallId, Decision, Event, Exchange, Fields, Layer, Millis, Reason, Timestamp, Trace, Version,
+};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -58,9 +59,8 @@ enum Went {
 
 impl Record {
     pub(super) fn begin(conversation: &Rc<Conversation>, call: &Call) -> Self {
-        let mut record = Self::of_nothing(conversation, call.id);
+        let mut record = Self::of_nothing(conversation, call.id, call.received);
         if let Some(event) = &mut record.event {
-            event.started = call.received;
             event.version = call.version;
             event.method = call.method.clone();
             event.target = call.target.clone();
@@ -72,44 +72,48 @@ impl Record {
     }
 
     /// For bytes that are no call.
-    pub(super) fn of_nothing(conversation: &Rc<Conversation>, id: CallId) -> Self {
+    pub(super) fn of_nothing(conversation: &Rc<Conversation>, id: CallId, started: Timestamp) -> Self {
         let (peer, words) = (&conversation.peer, &conversation.thread.words);
-        let event = Exchange {
-            id,
-            started: clock::now(),
-            duration: Millis(0),
-            role: conversation.listener.role,
-            workload: conversation.workload.clone(),
-            version: Version::Http11,
-            method: Bytes::from_static(b"-"),
-            target: Bytes::from_static(b"-"),
-            authority: Bytes::from_static(b"-"),
-            request_fields: Fields::default(),
-            response_fields: Fields::default(),
-            status: 0,
-            flags: "-",
-            refused: None,
-            details: words.via_upstream.clone(),
-            received: 0,
-            sent: 0,
-            peer: peer.address,
-            peer_identity: peer.identity().cloned(),
-            client: peer.address.ip(),
-            local: conversation.local,
-            server_name: peer.tls.as_ref().and_then(|tls| tls.server_name.clone()),
-            route: words.none.clone(),
-            cluster: words.none.clone(),
-            upstream: None,
-            upstream_time: None,
-            gateway: None,
-            upstream_local: None,
-            trace: Trace::default(),
-            decided: None,
-            inspected: None,
-            span: None,
-        };
+        // Written in its place: it is large, and made for each call.
+        let event = Box::write(
+            Box::new_uninit(),
+            Exchange {
+                id,
+                started,
+                duration: Millis(0),
+                role: conversation.listener.role,
+                workload: conversation.workload.clone(),
+                version: Version::Http11,
+                method: Bytes::from_static(b"-"),
+                target: Bytes::from_static(b"-"),
+                authority: Bytes::from_static(b"-"),
+                request_fields: Fields::default(),
+                response_fields: Fields::default(),
+                status: 0,
+                flags: "-",
+                refused: None,
+                details: words.via_upstream.clone(),
+                received: 0,
+                sent: 0,
+                peer: peer.address,
+                peer_identity: peer.identity().cloned(),
+                client: peer.address.ip(),
+                local: conversation.local,
+                server_name: peer.tls.as_ref().and_then(|tls| tls.server_name.clone()),
+                route: words.none.clone(),
+                cluster: words.none.clone(),
+                upstream: None,
+                upstream_time: None,
+                gateway: None,
+                upstream_local: None,
+                trace: Trace::default(),
+                decided: None,
+                inspected: None,
+                span: None,
+            },
+        );
         Self {
-            event: Some(Box::new(event)),
+            event: Some(event),
             conversation: conversation.clone(),
             begun: Instant::now(),
             received: Rc::default(),

@@ -9,7 +9,7 @@ use crate::engine::Limits;
 use crate::exchange::{self, Ends};
 use crate::link::{Io, Wire};
 use crate::message::{Body, BodyError, Frame, Response, Source};
-use crate::page::Reading;
+use crate::page::{Reading, boxed};
 use crate::worker::{Conversation, turn};
 use bytes::{BufMut, Bytes, BytesMut};
 use ringwall_head::call::call as read_call;
@@ -60,7 +60,7 @@ pub(crate) async fn serve(io: Box<dyn Io>, input: BytesMut, conversation: Rc<Con
         };
         turn().await;
         // Boxed, so that a connection that waits for its next request does not hold the space of one.
-        match Box::pin(one(&session, &conversation, &reading, raw)).await {
+        match boxed(|| one(&session, &conversation, &reading, raw)).await {
             After::Next => {}
             After::Linger => return linger(&session).await,
             After::Gone => return,
@@ -231,7 +231,7 @@ async fn one(session: &Shared, conversation: &Rc<Conversation>, reading: &Readin
         return After::Gone;
     }
     if response.tunnel.is_some() {
-        return tunnel(session, conversation, response, version).await;
+        return Box::pin(tunnel(session, conversation, response, version)).await;
     }
     let unread = !skim(session);
     let close = damaged || asked_to_close || unread || conversation.is_draining();

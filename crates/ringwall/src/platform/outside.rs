@@ -18,12 +18,15 @@ pub struct Live<'a> {
     shield_facts: &'a ringwall_shield::Facts,
     body: RefCell<&'a mut Body>,
     stage: Stage,
+    /// Read when the page is asked, and again after each time that it had to wait: one pass sees one time.
+    now: Cell<Timestamp>,
 }
 
 impl<'a> Live<'a> {
     /// For the call of that id. Its id is 128 random bits that this process made: they are the call's dice too.
     pub fn new(force: &'a InForce, id: CallId, shield_facts: &'a ringwall_shield::Facts, body: &'a mut Body) -> Self {
-        Self { force, id, shield_facts, body: RefCell::new(body), stage: Stage::Arriving }
+        let now = Cell::new(ringwall_control::facts::now());
+        Self { force, id, shield_facts, body: RefCell::new(body), stage: Stage::Arriving, now }
     }
 
     /// The same for a call that is judged again: it commits nothing.
@@ -31,11 +34,18 @@ impl<'a> Live<'a> {
     pub fn standing(self) -> Self {
         Self { stage: Stage::Standing, ..self }
     }
+
+    fn waited(&self) {
+        self.now.set(ringwall_control::facts::now());
+    }
 }
 
 impl Aside for Live<'_> {
     async fn aside(&self, work: Work) -> Result<Work, Busy> {
-        self.force.aside(work).await
+        // Boxed, here and below: what seldom happens would make every call's future larger.
+        let done = Box::pin(self.force.aside(work)).await;
+        self.waited();
+        done
     }
 }
 
@@ -45,7 +55,7 @@ impl Outside for Live<'_> {
     }
 
     fn now(&self) -> Timestamp {
-        ringwall_control::facts::now()
+        self.now.get()
     }
 
     fn random(&self) -> u128 {
@@ -57,7 +67,9 @@ impl Outside for Live<'_> {
     }
 
     async fn answer(&self, question: &Question) -> Arc<Facts> {
-        self.force.facts.answer(question).await
+        let facts = Box::pin(self.force.facts.answer(question)).await;
+        self.waited();
+        facts
     }
 
     fn shield_facts(&self) -> &ringwall_shield::Facts {
@@ -82,7 +94,9 @@ impl Outside for Live<'_> {
     #[expect(clippy::await_holding_refcell_ref, reason = "one page asks for the body, one question at a time")]
     async fn body(&self, at_most: u64) -> Result<Bytes, BodyFault> {
         let mut body = self.body.borrow_mut();
-        match body.hold(at_most).await {
+        let held = body.hold(at_most).await;
+        self.waited();
+        match held {
             Ok(Held::Whole | Held::Partly) => Ok(body.held()),
             Err(BodyError::TimedOut) => Err(BodyFault::Late),
             Err(BodyError::Closed) => Err(BodyFault::Gone),

@@ -9,7 +9,7 @@ use super::upstream::UNKNOWN_DESTINATION;
 use ringwall_dataplane::message::{Body, Response};
 use ringwall_dataplane::page::{
     Admitted, Answer, Arrival, ClientCertificate, Draw, Floor, Labels, Local, MessageKind, Messages, Opening, Outcome,
-    Page, Place, ProxyHeader, Reading, Refused, Server, Upstream, Way,
+    Page, Place, ProxyHeader, Reading, Refused, Server, Upstream, Way, boxed,
 };
 use ringwall_head::tracing::Sampling;
 use ringwall_manifest::istio::telemetry::Told;
@@ -111,12 +111,12 @@ impl Page for InForce {
     }
 
     fn request<'a>(&'a self, listener: &'a Listener, call: &'a mut Call, body: &'a mut Body) -> Local<'a, Outcome> {
-        Box::pin(async move {
+        boxed(|| async move {
             let Some((current, listener)) = self.at(listener) else { return withdrawn() };
             let facts = self.shield_facts.load_full();
             let live = Live::new(self, call.id, &facts, body);
             match ringwall_wall::request(&current.world, &listener, call, &live).await {
-                ringwall_wall::Outcome::Admitted(admitted) => self.admit(&current, &listener, call, *admitted),
+                ringwall_wall::Outcome::Admitted(admitted) => self.admit(&current, &listener, call, admitted),
                 ringwall_wall::Outcome::Refused(refused) => {
                     let decided = Some(Decided(current));
                     Outcome::Refused(Box::new(Refused { decided, ..refuse(*refused) }))
@@ -126,7 +126,7 @@ impl Page for InForce {
     }
 
     fn standing<'a>(&'a self, listener: &'a Listener, call: &'a mut Call) -> Local<'a, Result<(), (Layer, Reason)>> {
-        Box::pin(async move {
+        boxed(|| async move {
             let (current, listener) = self.at(listener).ok_or((Layer::Route, Reason::Builtin(WITHDRAWN)))?;
             let facts = self.shield_facts.load_full();
             let mut gone_by = Body::empty();
@@ -144,8 +144,9 @@ impl Page for InForce {
         call: &'a Call,
         admitted: &'a Admitted,
         response: &'a mut Response,
-    ) -> Local<'a, Result<(), Refused>> {
-        Box::pin(super::response::judge(self, call, admitted, response))
+    ) -> Option<Local<'a, Result<(), Refused>>> {
+        let page = super::response::take(&admitted.witness)?;
+        Some(boxed(|| super::response::judge(self, page, call, admitted, response)))
     }
 
     fn messages(&self, call: &Call, admitted: &Admitted, kind: MessageKind) -> Option<Rc<dyn Messages>> {
@@ -241,12 +242,13 @@ impl InForce {
         current: &Arc<Current>,
         listener: &Listener,
         call: &Call,
-        mut admitted: ringwall_wall::Admitted,
+        mut admitted: Box<ringwall_wall::Admitted>,
     ) -> Outcome {
         let labels = labels(&admitted.labels, &admitted.caller);
         let decided = Some(Decided(current.clone()));
         let Some(upstream) = self.upstream(&current.world, listener, &admitted.hop) else {
             let reply = ringwall_model::Reply::Http { status: 503, fields: Vec::new(), body: bytes::Bytes::new() };
+            let admitted = *admitted;
             return Outcome::Refused(Box::new(Refused {
                 reply,
                 because: Some((Layer::Upstream, Reason::Builtin(UNKNOWN_DESTINATION))),
@@ -260,19 +262,22 @@ impl InForce {
                 inspected: admitted.inspection.and_then(|mut inspection| inspection.finish(call.id)),
             }));
         };
-        Outcome::Admitted(Box::new(Admitted {
-            affinity: health::affinity(&upstream, call),
-            upstream,
-            mirrors: self.mirrors(&current.world, std::mem::take(&mut admitted.copies)),
-            response_edits: std::mem::take(&mut admitted.response_edits),
-            body_limit: admitted.body_limit,
-            expires: expires(&admitted.caller),
-            delay: admitted.delay.filter(|delay| *delay > Millis(0)),
-            labels,
-            trace: admitted.trace.clone(),
-            decided,
-            witness: super::response::witness(admitted),
-        }))
+        Outcome::Admitted(Box::write(
+            Box::new_uninit(),
+            Admitted {
+                affinity: health::affinity(&upstream, call),
+                upstream,
+                mirrors: self.mirrors(&current.world, std::mem::take(&mut admitted.copies)),
+                response_edits: std::mem::take(&mut admitted.response_edits),
+                body_limit: admitted.body_limit,
+                expires: expires(&admitted.caller),
+                delay: admitted.delay.filter(|delay| *delay > Millis(0)),
+                labels,
+                trace: admitted.trace.clone(),
+                decided,
+                witness: super::response::witness(admitted),
+            },
+        ))
     }
 }
 

@@ -21,7 +21,7 @@ struct Carrier {
     /// Away while its response is judged.
     admitted: Option<Box<ringwall_wall::Admitted>>,
     /// What was found in messages of its stream and not told yet.
-    found: Found,
+    found: Option<Found>,
 }
 
 type Found = Rc<RefCell<Vec<RuleMatch>>>;
@@ -32,7 +32,7 @@ const MOST_FOUND: usize = 64;
 impl Carried for Carrier {
     fn told(&mut self, id: CallId) -> Option<Box<Inspected>> {
         let whole = self.admitted.as_mut().and_then(|it| it.inspection.as_mut()).and_then(|it| it.finish(id));
-        let found = std::mem::take(&mut *self.found.borrow_mut());
+        let found = self.found.as_ref().map(|found| std::mem::take(&mut *found.borrow_mut())).unwrap_or_default();
         if found.is_empty() {
             return whole;
         }
@@ -43,15 +43,16 @@ impl Carried for Carrier {
 }
 
 /// The witness of an admitted call.
-pub fn witness(admitted: ringwall_wall::Admitted) -> Witness {
-    Rc::new(RefCell::new(Carrier { admitted: Some(Box::new(admitted)), found: Found::default() }))
+pub fn witness(admitted: Box<ringwall_wall::Admitted>) -> Witness {
+    Rc::new(RefCell::new(Carrier { admitted: Some(admitted), found: None }))
 }
 
-/// Takes the admission out of its witness; `None` where it is out already.
-fn take(witness: &Witness) -> Option<Box<ringwall_wall::Admitted>> {
+/// Takes the admission of a call that the firewall follows to the end of its response out of its witness; `None` where it
+/// does not, or the admission is out already.
+pub fn take(witness: &Witness) -> Option<Box<ringwall_wall::Admitted>> {
     let mut carried = witness.borrow_mut();
     let carrier: &mut dyn Any = &mut *carried;
-    carrier.downcast_mut::<Carrier>()?.admitted.take()
+    carrier.downcast_mut::<Carrier>()?.admitted.take_if(|page| page.inspection.is_some())
 }
 
 fn put_back(witness: &Witness, admitted: Box<ringwall_wall::Admitted>) {
@@ -63,8 +64,13 @@ fn put_back(witness: &Witness, admitted: Box<ringwall_wall::Admitted>) {
 }
 
 /// Judges a response.
-pub async fn judge(force: &InForce, call: &Call, admitted: &Admitted, response: &mut Response) -> Result<(), Refused> {
-    let Some(mut page) = take(&admitted.witness) else { return Ok(()) };
+pub async fn judge(
+    force: &InForce,
+    mut page: Box<ringwall_wall::Admitted>,
+    call: &Call,
+    admitted: &Admitted,
+    response: &mut Response,
+) -> Result<(), Refused> {
     let without = *call.method == *b"HEAD" || matches!(response.status, 100..=199 | 204 | 304);
     let body = if without || response.tunnel.is_some() { Follows::Nothing } else { Follows::Body };
     let Response { status, fields, body: content, .. } = response;
@@ -91,7 +97,11 @@ pub fn messages(force: &InForce, call: &Call, admitted: &Admitted, kind: Message
         MessageKind::GrpcAnswer => ringwall_wall::MessageKind::GrpcAnswer,
     };
     let messages = ringwall_wall::Messages::of(carrier.admitted.as_ref()?, call, kind)?;
-    Some(Rc::new(Judge { messages: Rc::new(messages), aside: force.aside.clone(), found: carrier.found.clone() }))
+    Some(Rc::new(Judge {
+        messages: Rc::new(messages),
+        aside: force.aside.clone(),
+        found: carrier.found.get_or_insert_default().clone(),
+    }))
 }
 
 struct Judge {
