@@ -47,7 +47,7 @@ def main():
                     samples.append(sample)
                     print(f"round {turn + 1} {case:7} {name:9} {sample['cpu_s_per_10k']:.4f} CPU s per 10k,"
                           f" {told['requests']} requests, {told['errors']} errors", flush=True)
-        result = {"command": "cargo xtask bench hop", "versions": stage.versions(), "policies": stage.policies(),
+        result = {"command": "cargo xtask bench hop", "built": stage.built, "versions": stage.versions(), "policies": stage.policies(),
                   "connections": words.connections, "seconds": words.seconds, "rounds": words.rounds, "samples": samples}
     held = report(result)
     if not words.only:
@@ -59,7 +59,7 @@ def main():
 def report(result):
     """Prints the table; whether every target is met and no answer was wrong."""
     print("\n" + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-          + f"; {result['policies']} documents of policy in force in Ringwall")
+          + f"; {result['policies']} documents of policy in force in Ringwall; built with {result['built']}")
     middle = {}
     for case in dict.fromkeys(sample["case"] for sample in result["samples"]):
         for name in dict.fromkeys(s["proxy"] for s in result["samples"] if s["case"] == case):

@@ -29,7 +29,7 @@ def main():
         for name, proxy in stage.proxies("plain").items():
             load(proxy, 1, 64)
             samples.append({"proxy": name, **measure(proxy, words.connections)})
-        result = {"command": "cargo xtask bench idle", "versions": stage.versions(), "connections": words.connections,
+        result = {"command": "cargo xtask bench idle", "built": stage.built, "versions": stage.versions(), "connections": words.connections,
                   "samples": samples}
     held = report(result)
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "idle.json"), "w") as file:

@@ -11,7 +11,7 @@ ratios hold on a busy machine. Raw samples go to `bench/results/packet.json`.
 import json, os, platform, re, socket, statistics, subprocess, sys, tempfile, time
 
 sys.dont_write_bytecode = True
-from build import build
+from train import ringwall
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -121,7 +121,7 @@ MACHINE = """ip link set lo up && ip link add eth0 type veth peer name eth1 && i
 
 def binary():
     """`ringwall block` through the built binary: microseconds to the kernel's yes, and to the answer."""
-    program = os.environ.get("RINGWALL") or build("ringwall")
+    program, _ = ringwall()
     with tempfile.TemporaryDirectory() as folder:
         state = os.path.join(folder, "state")
         words = [program, "up", "examples/ai-platform", "--stand-in", "--state-dir", state, "--set", "block_links=eth0"]

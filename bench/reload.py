@@ -28,7 +28,7 @@ def main():
     words = words.parse_args()
     upstream = Upstream()
     with Playing(words.ringwall, upstream.port) as stage:
-        result = {"command": "cargo xtask bench reload", "version": stage.versions()["ringwall"],
+        result = {"command": "cargo xtask bench reload", "built": stage.built, "version": stage.versions()["ringwall"],
                   **under_load(stage, words)}
         result["manifests"] = many(stage, words.manifests)
     held = report(result)

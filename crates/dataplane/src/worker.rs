@@ -140,10 +140,18 @@ pub(crate) async fn turn() {
             return Poll::Ready(());
         }
         asked = true;
+        GAVE_WAY.set(true);
         context.waker().wake_by_ref();
         Poll::Pending
     })
     .await;
+}
+
+thread_local!(static GAVE_WAY: Cell<bool> = const { Cell::new(false) });
+
+/// Whether a turn was given away on this thread since this was asked last.
+pub(crate) fn gave_way() -> bool {
+    GAVE_WAY.replace(false)
 }
 
 /// How often idle connections are looked at.

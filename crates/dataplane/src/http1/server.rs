@@ -10,7 +10,7 @@ use crate::exchange::{self, Ends};
 use crate::link::{Io, Wire};
 use crate::message::{Body, BodyError, Frame, Response, Source};
 use crate::page::{Reading, boxed};
-use crate::worker::{Conversation, turn};
+use crate::worker::{Conversation, gave_way, turn};
 use bytes::{BufMut, Bytes, BytesMut};
 use ringwall_head::call::call as read_call;
 use ringwall_head::chunk::Decoder;
@@ -90,10 +90,13 @@ enum Method {
 /// What a connection waits with: one timer and one watch for its whole life. The timer is moved only to an earlier time,
 /// and when it ends too early: most of what is waited for comes long before.
 struct Waiting<'a> {
+    conversation: &'a Conversation,
     limits: &'a Limits,
     until: Instant,
     timer: Pin<Box<Sleep>>,
     drained: Pin<Box<dyn Future<Output = ()> + 'a>>,
+    /// Whether the drain is waited for: the task's waker stays the same.
+    watches: bool,
 }
 
 /// What came first.
@@ -109,7 +112,8 @@ impl<'a> Waiting<'a> {
     fn new(conversation: &'a Conversation) -> Self {
         let limits = &conversation.shared.limits;
         let (until, drained) = (Instant::now() + limits.idle, Box::pin(conversation.until_drain()));
-        Self { limits, until, timer: Box::pin(sleep_until(until)), drained }
+        let timer = Box::pin(sleep_until(until));
+        Self { conversation, limits, until, timer, drained, watches: false }
     }
 
     /// Waits at most so long from now.
@@ -137,9 +141,17 @@ impl<'a> Waiting<'a> {
             if let Poll::Ready(first) = self.poll_bytes(session, context) {
                 return Poll::Ready(first);
             }
-            self.drained.as_mut().poll(context).map(|()| First::Drain)
+            self.poll_drained(context).map(|()| First::Drain)
         })
         .await
+    }
+
+    fn poll_drained(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.watches && !self.conversation.is_draining() {
+            return Poll::Pending;
+        }
+        self.watches = true;
+        self.drained.as_mut().poll(context)
     }
 
     /// Begins to wait for the rest of a head.
@@ -219,8 +231,13 @@ async fn one(session: &Shared, conversation: &Rc<Conversation>, reading: &Readin
         let mut answer = pin!(exchange::run(conversation, reading, call, body));
         let mut gone = pin!(until_gone(session));
         poll_fn(|context| {
+            gave_way();
             if let Poll::Ready(response) = answer.as_mut().poll(context) {
                 return Poll::Ready(Some(response));
+            }
+            // It comes again at once: there is nothing to watch meanwhile.
+            if gave_way() {
+                return Poll::Pending;
             }
             gone.as_mut().poll(context).map(|()| None)
         })
