@@ -1,6 +1,9 @@
 //! Namespaces, links and sockets against the real kernel. Without a harness, because a process that is not root goes
 //! into a user namespace before it has threads.
 
+#[path = "isolation/keeper.rs"]
+mod keeper;
+
 use ringwall_kernel::intercept;
 use ringwall_kernel::namespace::node::Node;
 use ringwall_kernel::namespace::{self, IsolationError};
@@ -9,6 +12,9 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
 fn main() {
+    if let Some(how) = std::env::var_os(keeper::VARIABLE) {
+        return keeper::keep(&how);
+    }
     let standing = match namespace::enter() {
         Ok(standing) => standing,
         Err(error @ IsolationError::Permission(_)) => {
@@ -19,6 +25,9 @@ fn main() {
     };
     packets_go_between_homes_once_both_are_open();
     what_a_program_sends_comes_to_the_doors();
+    keeper::one_that_is_stopped_goes_on_with_what_it_keeps();
+    keeper::one_that_stays_silent_is_killed();
+    keeper::who_only_listens_there_is_left_alone();
     println!("isolation: held as {standing:?}");
 }
 

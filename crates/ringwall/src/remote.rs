@@ -6,7 +6,7 @@ use crate::cli::{Block, Format, Kernel, Token};
 use crate::exit::Exit;
 use ringwall_control::socket::{SocketError, ask};
 use ringwall_kernel::apply;
-use ringwall_kernel::namespace::keep::Keeper;
+use ringwall_kernel::namespace::keep::{Keeper, PATIENCE};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -167,7 +167,16 @@ impl Remote<'_> {
 /// `None` when that cannot be seen, or is nothing.
 fn left_in_force(what: Kernel, format: Format, folder: &Path) -> Option<Exit> {
     let status = apply::status().ok().flatten();
-    let node = Keeper::find(folder).ok().flatten();
+    let node = match what {
+        Kernel::Status => Keeper::find(folder),
+        Kernel::Detach => Keeper::take(folder, PATIENCE),
+    };
+    let node = match node {
+        Err(error) if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::TimedOut) => {
+            return Some(Exit::broken(error));
+        }
+        found => found.ok().flatten(),
+    };
     match what {
         Kernel::Status if status.is_none() && node.is_none() => return None,
         Kernel::Status if format != Format::Human => {

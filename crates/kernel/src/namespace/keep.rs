@@ -2,13 +2,14 @@
 //!
 //! In: namespaces with a label, over a socket in the state folder. Out: the same to whoever comes after a wall that was
 //! killed. Never: a look into a namespace, or two walls at a time. It ends when a wall says so, or is killed itself;
-//! then, or after a restart of the machine, nobody answers at the socket, and the next wall makes everything anew.
+//! then, or after a restart of the machine, nobody answers at the socket, and the next wall makes everything anew. One
+//! that is stopped is woken by the next wall, and killed by it when it stays silent ([`Keeper::take`]).
 //!
 //! One message a packet: `here`, `keep LABEL` with a namespace, `forget LABEL`, `all`, `end`; each is answered with `ok`,
 //! after what was asked for.
 
 use super::{IsolationError, Namespace, Standing, enter, unshare};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
@@ -17,6 +18,7 @@ use rustix::net::{
     socket_with,
     sockopt::{Timeout, set_socket_timeout, socket_peercred},
 };
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -32,7 +34,9 @@ const NAME: &str = "node.sock";
 /// The most bytes of a message.
 const MOST: usize = 256;
 /// How long an answer may take: one that was stopped must not stop the wall.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// Walls and commands that may wait for one that is stopped.
+const WAITING: i32 = 128;
 
 /// A wall's hold on the process that keeps its namespaces. While it is there no other wall gets one.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ pub fn enter_beside(folder: &Path) -> Result<Standing, IsolationError> {
     if super::is_privileged()? {
         return Ok(Standing::Privileged);
     }
-    let found = Keeper::find(folder).map_err(|error| IsolationError::step("ask for the kept node", error))?;
+    let found = Keeper::take(folder, PATIENCE).map_err(|error| IsolationError::step("ask for the kept node", error))?;
     let Some(keeper) = found else { return enter() };
     let path = format!("/proc/{}/ns/user", keeper.process);
     let user = File::open(&path).map_err(|error| IsolationError::step(format!("open {path}"), error))?;
@@ -68,22 +72,53 @@ impl Keeper {
     /// The one of a state folder; `None` when nobody keeps anything there.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AddrInUse`] when another wall has it.
+    /// [`io::ErrorKind::AddrInUse`] when another wall has it, [`io::ErrorKind::TimedOut`] when it does not answer.
     pub fn find(folder: &Path) -> io::Result<Option<Self>> {
+        let Some(keeper) = Self::reach(folder, PATIENCE)? else { return Ok(None) };
+        keeper.ask("here", None).map_err(|error| keeper.why(error))?;
+        Ok(Some(keeper))
+    }
+
+    /// As [`Self::find`], for who needs it: one that does not answer for so long was stopped, and goes on with all that
+    /// it keeps; one that stays silent for as long again is killed, and there is none.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AddrInUse`] when another wall has it, and when it is silent and not known to be one of ours.
+    pub fn take(folder: &Path, patience: Duration) -> io::Result<Option<Self>> {
+        let Some(keeper) = Self::reach(folder, patience)? else { return Ok(None) };
+        match keeper.ask("here", None) {
+            Ok(_) => return Ok(Some(keeper)),
+            Err(error) if !is_silence(&error) => return Err(keeper.why(error)),
+            Err(_) => {}
+        }
+        let Some(held) = keeper.hold()? else {
+            let why =
+                format!("process {} listens for the kept node, does not answer, and is no keeper", keeper.process);
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
+        };
+        signal(&held, Signal::CONT)?;
+        // What it was asked is still before it.
+        match keeper.answer() {
+            Ok(_) => Ok(Some(keeper)),
+            Err(error) if is_silence(&error) => kill(&held).map(|()| None),
+            Err(error) => Err(keeper.why(error)),
+        }
+    }
+
+    fn reach(folder: &Path, patience: Duration) -> io::Result<Option<Self>> {
         let path = folder.join(NAME);
         let socket = packets()?;
+        for which in [Timeout::Send, Timeout::Recv] {
+            set_socket_timeout(&socket, which, Some(patience))?;
+        }
         match connect(&socket, &SocketAddrUnix::new(&path)?) {
             Ok(()) => {}
             // Nobody answers: it was never there, or it ended without a wall.
             Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
-        set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
         let process = socket_peercred(&socket)?.pid.as_raw_pid().unsigned_abs();
-        let keeper = Self { socket, path, process, child: None };
-        let busy = |_| io::Error::new(io::ErrorKind::AddrInUse, "another wall of this state folder has it");
-        keeper.ask("here", None).map_err(busy)?;
-        Ok(Some(keeper))
+        Ok(Some(Self { socket, path, process, child: None }))
     }
 
     /// Starts one for a state folder; `program` is to call [`serve`].
@@ -99,13 +134,17 @@ impl Keeper {
         }
         let listener = packets()?;
         bind(&listener, &SocketAddrUnix::new(&path)?)?;
-        listen(&listener, 8)?;
+        listen(&listener, WAITING)?;
         // A group of its own: what a terminal tells the wall is not for it.
         program.stdin(Stdio::from(listener)).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let child = program.spawn()?;
-        let mut keeper = Self::find(folder)?.ok_or_else(ended)?;
-        (keeper.process, keeper.child) = (child.id(), Some(child));
-        Ok(keeper)
+        let mut child = program.spawn()?;
+        match Self::find(folder).and_then(|found| found.ok_or_else(ended)) {
+            Ok(found) => Ok(Self { process: child.id(), child: Some(child), ..found }),
+            Err(error) => {
+                child.kill().and_then(|()| child.wait()).map(drop)?;
+                Err(error)
+            }
+        }
     }
 
     /// Whether the process is still there.
@@ -137,23 +176,47 @@ impl Keeper {
         self.ask("all", None)
     }
 
-    /// Ends the process and takes its socket away.
+    /// Ends the process, also one that does not answer, and takes its socket away.
     ///
     /// # Errors
     /// When it is gone already.
     pub fn end(self) -> io::Result<()> {
+        // ORDER: by its socket it is known.
+        let held = self.hold();
         std::fs::remove_file(&self.path)?;
-        self.ask("end", None).map(drop)
+        match self.ask("end", None) {
+            Err(error) => held?.map_or(Err(error), |held| kill(&held)),
+            Ok(_) => Ok(()),
+        }
     }
 
-    /// Ends what is left of one that does not answer; of a killed process that is its number, until who started it has
-    /// asked how it ended.
-    pub(super) fn bury(self) -> io::Result<()> {
-        self.child.map_or(Ok(()), |mut child| child.kill().and_then(|()| child.wait()).map(drop))
+    /// Ends what is left of one that does not answer: a process that is stopped, or of a killed one its number, until
+    /// who started it has asked how it ended.
+    pub(super) fn bury(&mut self) -> io::Result<()> {
+        match &mut self.child {
+            Some(child) => child.kill().and_then(|()| child.wait()).map(drop),
+            None => self.hold()?.map_or(Ok(()), |held| kill(&held)),
+        }
+    }
+
+    /// A hold on the process, whose number may be another's by the time that it is told something; `None` when it is
+    /// gone, or is none that keeps a node here: its input is the socket by which it was asked.
+    fn hold(&self) -> io::Result<Option<OwnedFd>> {
+        let Some(process) = i32::try_from(self.process).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        // ORDER: held, then looked at: a signal for who was held never comes to who has the number later.
+        let held = match pidfd_open(process, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => return Ok(None),
+            opened => opened?,
+        };
+        Ok(listens_at(self.process, &self.path).then_some(held))
     }
 
     fn ask(&self, text: &str, namespace: Option<&Namespace>) -> io::Result<Vec<(String, Namespace)>> {
         send(&self.socket, text, namespace.map(AsFd::as_fd))?;
+        self.answer()
+    }
+
+    fn answer(&self) -> io::Result<Vec<(String, Namespace)>> {
         let mut told = Vec::new();
         loop {
             match receive(&self.socket)?.ok_or_else(ended)? {
@@ -162,6 +225,59 @@ impl Keeper {
                 (answer, None) => return Err(io::Error::other(answer)),
             }
         }
+    }
+
+    /// Why it did not say that it is here.
+    fn why(&self, error: io::Error) -> io::Error {
+        if is_silence(&error) {
+            let why = format!("process {} keeps the node and does not answer", self.process);
+            return io::Error::new(io::ErrorKind::TimedOut, why);
+        }
+        io::Error::new(io::ErrorKind::AddrInUse, "another wall of this state folder has it")
+    }
+}
+
+/// Nothing came in time.
+fn is_silence(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Whether the input of a process is the socket that listens at a path.
+fn listens_at(process: u32, path: &Path) -> bool {
+    let of = |what: &str| format!("/proc/{process}/{what}");
+    let input = std::fs::read_link(of("fd/0")).unwrap_or_default();
+    let number = input.to_str().and_then(|input| input.strip_prefix("socket:[")?.strip_suffix(']'));
+    let (Some(number), Ok(sockets)) = (number, std::fs::read("/proc/thread-self/net/unix")) else { return false };
+    let sockets = String::from_utf8_lossy(&sockets);
+    // proc_net_unix(5): address, references, protocol, flags, type, state, number; then its path as it was bound.
+    let listens = |line: &&str| line.split_ascii_whitespace().skip(3).step_by(3).take(2).eq([LISTENS, number]);
+    let bound = sockets.lines().find(listens).and_then(|line| line.split_once(&format!(" {number} ")));
+    let same = |bound: &str| {
+        use std::os::unix::fs::MetadataExt;
+        let file = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+        file(path).is_some_and(|ours| Some(ours) == file(&Path::new(&of("cwd")).join(bound)))
+    };
+    bound.is_some_and(|(_, bound)| same(bound))
+}
+
+/// `__SO_ACCEPTCON`, as `/proc/net/unix` shows it.
+const LISTENS: &str = "00010000";
+
+/// Tells a process something; one that has ended hears nothing.
+fn signal(held: &OwnedFd, signal: Signal) -> io::Result<()> {
+    match pidfd_send_signal(held, signal) {
+        Err(Errno::SRCH) => Ok(()),
+        told => Ok(told?),
+    }
+}
+
+/// Kills a process and waits for its end: then it keeps nothing more, and listens nowhere.
+fn kill(held: &OwnedFd) -> io::Result<()> {
+    signal(held, Signal::KILL)?;
+    let patience = Timespec::try_from(PATIENCE).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(held, PollFlags::IN)], Some(&patience))? {
+        0 => Err(io::Error::new(io::ErrorKind::TimedOut, "the process that kept the node does not end")),
+        _ => Ok(()),
     }
 }
 
@@ -177,7 +293,7 @@ pub fn serve(listener: &OwnedFd) -> io::Result<()> {
     let mut kept = BTreeMap::new();
     let mut wall: Option<OwnedFd> = None;
     // Walls that come later know who keeps by who listens (unix(7), SO_PEERCRED).
-    listen(listener, 8)?;
+    listen(listener, WAITING)?;
     loop {
         let mut polled = vec![PollFd::new(listener, PollFlags::IN)];
         polled.extend(wall.as_ref().map(|wall| PollFd::new(wall, PollFlags::IN)));

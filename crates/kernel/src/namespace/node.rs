@@ -103,6 +103,14 @@ impl Node {
         self.keeper.as_ref().is_some_and(|keeper| !keeper.is_there())
     }
 
+    /// Ends the process that keeps it, when that does not answer: this process still has all of it.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn bury_its_keeper(&mut self) -> io::Result<()> {
+        self.keeper.as_mut().map_or(Ok(()), Keeper::bury)
+    }
+
     /// Gives all of it to another process that keeps it, instead of one that is gone.
     ///
     /// # Errors
@@ -114,7 +122,8 @@ impl Node {
         homes
             .map(|(at, home)| (label(*at, home.index), &home.namespace))
             .try_for_each(|(at, home)| keeper.keep(&at, home))?;
-        self.keeper.replace(keeper).map_or(Ok(()), Keeper::bury)
+        self.keeper = Some(keeper);
+        Ok(())
     }
 
     /// Keeps it no more: its namespaces end with this process.

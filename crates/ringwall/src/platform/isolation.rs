@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use filter::{Established, Filter};
 use names::Resolvers;
 use ringwall_kernel::intercept;
-use ringwall_kernel::namespace::keep::Keeper;
+use ringwall_kernel::namespace::keep::{Keeper, PATIENCE};
 use ringwall_kernel::namespace::node::Node;
 use ringwall_kernel::namespace::{IsolationError, Namespace, Standing};
 use ringwall_kernel::socket::{self, Opener, Passage};
@@ -166,7 +166,8 @@ impl Isolation {
         wanted.into_iter().try_for_each(|address| node.open(address))
     }
 
-    /// When the process that keeps the node has ended, as when somebody killed it, another one keeps it from now on.
+    /// When the process that keeps the node has ended, as when somebody killed it, or does not answer and is ended,
+    /// another one keeps it from now on.
     ///
     /// # Errors
     /// Why there is none; then the node would end with this process.
@@ -176,7 +177,7 @@ impl Isolation {
         let lost = node.keeper().filter(|_| node.has_lost_its_keeper());
         let kept = match lost {
             None => Ok(()),
-            Some(_) => keeper(folder).and_then(|keeper| node.keep_by(keeper)),
+            Some(_) => node.bury_its_keeper().and_then(|()| keeper(folder)).and_then(|keeper| node.keep_by(keeper)),
         };
         if let (Some(lost), Ok(()), Some(process)) = (lost, &kept, node.keeper()) {
             eprintln!("ringwall: process {lost}, which kept the node, has ended; process {process} keeps it now");
@@ -245,7 +246,7 @@ const NO_KEEPER: &str = "the process that keeps the node has ended, and no other
 
 /// The process that keeps the node of a state folder, started when there is none.
 fn keeper(folder: &Path) -> io::Result<Keeper> {
-    match Keeper::find(folder)? {
+    match Keeper::take(folder, PATIENCE)? {
         Some(keeper) => Ok(keeper),
         None => Keeper::start(folder, Command::new(std::env::current_exe()?).arg("keep")),
     }
