@@ -4,20 +4,23 @@
 //! Never: a flush, a moment without rules, a table that ends with this process. What a process that was killed left in
 //! force is taken over as it is; only what differs changes. Start reading at [`Firewall::apply`].
 
-use crate::blocklist::{self, Block, Blocker, Ledger, Lists, Screen};
+use crate::blocklist::{self, Block, Blocker, LONGEST, Ledger, Lists, Screen, TICK};
 use crate::netlink::Error;
-use crate::nft::batch::Batch;
+use crate::nft::batch::{Batch, Change};
 use crate::nft::difference::{Difference, between};
 use crate::nft::expression::Expression;
+use crate::nft::group::names_set;
 use crate::nft::layout::{LayoutError, Plan, Settings};
-use crate::nft::table::{Elements, Table};
+use crate::nft::table::{Element, Elements, Family, Key, Name, Table};
 use crate::nft::watch::Watch;
 use crate::nft::{Generation, NftBackend, Nftables, OTHER_GENERATION, read};
 use ipnet::IpNet;
-use ringwall_model::RuleBook;
-use ringwall_packet::ruleset::Ruleset;
+use ringwall_model::{RuleBook, Timestamp};
+use ringwall_packet::ruleset::{Held, Ruleset};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a ruleset was not applied. The old one is in force as it was.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +78,10 @@ pub struct Firewall<B = Nftables> {
     lists: Lists,
     screen: Screen,
     ledger: Ledger,
+    /// What names should be.
+    names: Held,
+    /// The sets of names as they were filled last; others' are not known.
+    filled: Filled,
     /// What is in force as far as we know, and how many generations were then not ours.
     known: Option<(Arc<Table>, u32)>,
     /// What should be in force.
@@ -118,7 +125,8 @@ impl<B: NftBackend> Firewall<B> {
     /// With another way to the kernel.
     pub fn with(backend: B, settings: Settings) -> Self {
         let (lists, screen, ledger) = (Lists::default(), Screen::default(), Ledger::default());
-        Self { backend, settings, lists, screen, ledger, known: None, wanted: None }
+        let (names, filled) = (Held::new(), Filled::new());
+        Self { backend, settings, lists, screen, ledger, names, filled, known: None, wanted: None }
     }
 
     /// The way to the kernel.
@@ -133,7 +141,22 @@ impl<B: NftBackend> Firewall<B> {
     pub fn apply(&mut self, ruleset: &Ruleset, book: &RuleBook) -> Result<Applied, ApplyError> {
         let (lists, screen, settings) = (self.lists.clone(), self.screen.clone(), self.settings);
         let plan = Plan { ruleset, book, lists: &lists, screen: &screen, settings };
-        self.reach(|is| Ok(plan.lay_out(is)?))
+        let before = std::mem::replace(&mut self.names, ruleset.names.clone());
+        self.reach(|is| Ok(plan.lay_out(is)?)).inspect_err(|_| self.names = before)
+    }
+
+    /// What names are in the ruleset in force.
+    pub const fn names(&self) -> &Held {
+        &self.names
+    }
+
+    /// The same addresses of names are good for another time, of those that the ruleset in force knows.
+    ///
+    /// # Errors
+    /// As for [`Self::apply`]; they are good as long as before then.
+    pub fn renew(&mut self, names: Held) -> Result<Applied, ApplyError> {
+        let before = std::mem::replace(&mut self.names, names);
+        self.reach_lists().inspect_err(|_| self.names = before)
     }
 
     /// As [`Self::apply`], and in the same transaction the lists are asked already at these links, as
@@ -239,13 +262,14 @@ impl<B: NftBackend> Firewall<B> {
             let table = Arc::new(wanted(&is)?);
             let mut difference = between(&is, &table);
             self.bring_blocks(&table, &mut difference);
+            let filled = self.bring_names(&table, &mut difference);
             let (elements, touched) = (difference.elements, std::mem::take(&mut difference.touched));
             match self.commit(difference, generation) {
                 Ok((transactions, bytes)) => {
                     let in_force = begun.elapsed();
                     let read_back = self.compare(&table, &touched)?;
                     self.known = (read_back == ReadBack::Equal).then(|| (table.clone(), generation));
-                    self.wanted = Some(table);
+                    (self.wanted, self.filled) = (Some(table), filled);
                     return Ok(Applied { transactions, bytes, elements, in_force, read_back });
                 }
                 Err(ApplyError::Kernel(error)) if error.is_refusal(OTHER_GENERATION) => {}
@@ -275,6 +299,34 @@ impl<B: NftBackend> Firewall<B> {
             let blocks: Vec<Block> = blocks.filter(|block| is_made(&blocklist::set_of(&block.network))).collect();
             blocklist::add(&mut difference.switch, &blocks);
         }
+    }
+
+    /// Sets of names are filled when they are made, and when what they should hold is another: addresses each for the
+    /// rest of its time, but for what ends within a tick. An element that is there keeps its time on most kernels, so all
+    /// are made anew.
+    fn bring_names(&self, table: &Table, difference: &mut Difference) -> Filled {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let left =
+            |until: &Timestamp| until.0.checked_sub(u64::try_from(now.as_millis()).ok()?).filter(|left| *left > TICK);
+        let mut filled = Filled::new();
+        for (of, (pattern, addresses)) in Family::ALL.iter().flat_map(|of| self.names.iter().map(move |it| (*of, it))) {
+            let name: Name = names_set(pattern, of).into();
+            let Some(set) = table.sets.get(&name) else { continue };
+            let wanted: Vec<_> = addresses.iter().filter(|(address, _)| Family::of(*address) == of).copied().collect();
+            let is_made = difference.touched.contains(&name);
+            if is_made || self.filled.get(&name) != Some(&wanted) {
+                if !is_made {
+                    difference.switch.empty(&name);
+                }
+                let good = wanted.iter().filter_map(|(address, until)| Some((address, left(until)?.min(LONGEST))));
+                let elements: Vec<_> =
+                    good.map(|(address, left)| (Element::single(Key::address(*address)), left)).collect();
+                let timed = elements.iter().map(|(element, left)| (element, Some(*left)));
+                difference.switch.timed_elements(&name, &set.kind, Change::Add, timed);
+            }
+            filled.insert(name, wanted);
+        }
+        filled
     }
 
     /// In one transaction, where it fits in one message; else in several of which only one is seen by packets.
@@ -321,6 +373,9 @@ impl<B: NftBackend> Firewall<B> {
         Ok(judge(differing))
     }
 }
+
+/// Addresses of names and their ends, by set.
+type Filled = BTreeMap<Name, Vec<(IpAddr, Timestamp)>>;
 
 fn judge(differing: Vec<Box<str>>) -> ReadBack {
     if differing.is_empty() { ReadBack::Equal } else { ReadBack::Differs(differing) }

@@ -356,10 +356,12 @@ fn remove(batch: &mut Batch, network: IpNet) {
     batch.timed_elements(&block_set(of, bits), &block_kind(of), Change::Delete, std::iter::once((&element, None)));
 }
 
-/// The kernel counts in milliseconds, and none would be for ever.
+/// The kernel takes milliseconds and counts ticks, and none would be for ever.
 fn milliseconds(block: &Block) -> Option<u64> {
-    block.remaining.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST))
+    block.remaining.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX).clamp(TICK, LONGEST))
 }
 
-/// A year, which every kernel can count.
-const LONGEST: u64 = 365 * 24 * 3600 * 1000;
+/// The longest tick of a kernel, in milliseconds.
+pub(crate) const TICK: u64 = 10;
+/// A year in milliseconds, which every kernel can count.
+pub(crate) const LONGEST: u64 = 365 * 24 * 3600 * 1000;

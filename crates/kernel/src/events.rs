@@ -36,6 +36,8 @@ pub enum Part {
     Unknown,
     /// The rules were being changed while the packet was looked at.
     Changing,
+    /// A TCP segment from within a connection that was not let in, or was cut.
+    Stray,
 }
 
 /// One packet.
@@ -160,6 +162,7 @@ fn prefix(text: &str) -> Option<(Fate, Part, &str)> {
         "s" => (Fate::Dropped, Part::Spoofing),
         "u" => (Fate::Dropped, Part::Unknown),
         "c" => (Fate::Dropped, Part::Changing),
+        "t" => (Fate::Dropped, Part::Stray),
         _ => return None,
     };
     Some((fate, part, reason))

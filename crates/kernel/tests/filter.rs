@@ -7,6 +7,8 @@ mod change;
 mod killed;
 #[path = "filter/lab.rs"]
 mod lab;
+#[path = "filter/names.rs"]
+mod names;
 #[path = "filter/traffic.rs"]
 mod traffic;
 
@@ -51,6 +53,9 @@ const CASES: &[(&str, fn())] = &[
     ("nothing_forbidden_passes_while_rules_are_replaced", change::nothing_forbidden_passes_while_rules_are_replaced),
     ("one_address_more_is_one_element_more", change::one_address_more_is_one_element_more),
     ("a_forbidden_connection_is_cut_when_that_is_wanted", change::a_forbidden_connection_is_cut_when_that_is_wanted),
+    ("a_cut_connection_is_not_taken_up_by_its_other_end", change::a_cut_connection_is_not_taken_up_by_its_other_end),
+    ("the_kernel_has_the_end_of_each_address", names::the_kernel_has_the_end_of_each_address),
+    ("an_address_ends_without_a_wall_and_its_flows_go_on", names::an_address_ends_without_a_wall_and_its_flows_go_on),
     ("a_refused_change_leaves_the_old_rules", change::a_refused_change_leaves_the_old_rules),
     ("what_others_change_is_noticed_and_put_back", change::what_others_change_is_noticed_and_put_back),
     ("only_who_asks_takes_the_rules_away", change::only_who_asks_takes_the_rules_away),

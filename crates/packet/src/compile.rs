@@ -11,6 +11,7 @@ use crate::judge::{View, isolating, rules};
 use crate::names::Names;
 use crate::policy::{Action, Force, Policy, Port, Rule, Tier};
 use crate::ruleset::{self, Chain, Group, GroupId, Outcome, Ruleset, Step, Verdict};
+pub use entries::held;
 use entries::{Entries, NamedPorts, Resolver};
 use ipnet::IpNet;
 use ringwall_model::Reason;
@@ -62,7 +63,9 @@ pub fn compile(ground: &Ground, names: &Names, share: &Share) -> Ruleset {
             ingress: compiler.group(local.endpoint, Direction::Ingress),
         });
     }
-    Ruleset { networks: share.networks.clone(), node: share.node.clone(), endpoints, groups: compiler.groups.list }
+    let names = compiler.resolver.held();
+    let (networks, node) = (share.networks.clone(), share.node.clone());
+    Ruleset { networks, node, endpoints, groups: compiler.groups.list, names }
 }
 
 struct Compiler<'a> {
@@ -138,6 +141,8 @@ impl<'a> Compiler<'a> {
             }
             let (_, entries) = open.get_or_insert_with(|| (outcome, Entries::default()));
             self.resolver.add(entries, rule, direction, own);
+            // Among neighbours with the same outcome the order means nothing.
+            steps.extend(self.resolver.named(rule, direction, own, outcome));
         }
         steps.extend(open.and_then(close));
         ruleset::Tier { steps }
@@ -145,7 +150,7 @@ impl<'a> Compiler<'a> {
 }
 
 fn close((outcome, entries): (Outcome, Entries)) -> Option<Step> {
-    entries.into_step(outcome)
+    entries.into_step(outcome, None)
 }
 
 fn names_ports(policy: &Policy) -> bool {

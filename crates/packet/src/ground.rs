@@ -73,6 +73,13 @@ impl Ground {
         peers.into_iter().any(|peer| matches!(peer, Peer::Name(pattern) if pattern.matches(name)))
     }
 
+    /// Whether an address is nobody's that is known here: rules for domain names are for others, whoever answers for a
+    /// name and whatever he says.
+    pub(crate) fn is_outside(&self, address: IpAddr) -> bool {
+        let mut nodes = self.endpoints.nodes().values();
+        self.endpoints.at(address).is_none() && !nodes.any(|node| node.addresses.contains(&address))
+    }
+
     pub(crate) fn selecting_indexes(&self, endpoint: EndpointId, direction: Direction) -> &[u32] {
         match (self.identity(endpoint), direction) {
             (None, _) => &[],

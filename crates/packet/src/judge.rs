@@ -295,7 +295,9 @@ impl Sight<'_> {
                 nodes.any(|node| selector.matches(&node.labels) && node.addresses.contains(&peer))
             }
             Peer::Name(pattern) => match self.peer {
-                Other::Address(peer) => self.names.addresses(pattern).any(|address| address == peer),
+                Other::Address(peer) => {
+                    self.ground.is_outside(peer) && self.names.addresses(pattern).any(|(address, _)| address == peer)
+                }
                 Other::Name(name) => pattern.matches(name),
             },
         }

@@ -1,11 +1,13 @@
 //! Domain names as peers: which addresses a name has had in an answer that is still good.
 //!
 //! In: answers (name, address, time to live), as a DNS proxy sees them or a manifest gives them. Out: addresses of a
-//! pattern. Time is an argument. Bounded: [`MAX_ADDRESSES`] a name, [`MAX_NAMES`] names; what expires first goes first.
+//! pattern, each until just before its end. Time is an argument. Bounded: [`MAX_ADDRESSES`] a name, [`MAX_NAMES`] names;
+//! what expires first goes first. Never: an address that no host of the outside can have, whoever answers.
 
 use ringwall_model::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The most names that are kept.
 pub const MAX_NAMES: usize = 16_384;
@@ -44,31 +46,43 @@ impl DomainPattern {
     }
 }
 
-/// Names and the addresses that they have now.
+/// Names and the addresses that they have now. A copy costs nothing until it learns something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    known: BTreeMap<Box<str>, BTreeMap<IpAddr, Timestamp>>,
+    known: Arc<Known>,
+    /// What time it is: what has ended by then is not said any more.
+    now: Timestamp,
 }
 
+/// Ends by name and address.
+type Known = BTreeMap<Box<str>, BTreeMap<IpAddr, Timestamp>>;
+
 impl Names {
-    /// None yet.
-    pub const fn new() -> Self {
-        Self { known: BTreeMap::new() }
+    /// The same at another time.
+    pub fn at(&self, now: Timestamp) -> Self {
+        Self { known: Arc::clone(&self.known), now }
     }
 
-    /// Keeps an answer until `until`. Returns whether an address came to be known that was not: then what was compiled
-    /// of these names is stale.
+    /// Keeps an answer until `until`, when it is good no more. What changed says which of what was compiled of these
+    /// names is stale.
     pub fn learn(&mut self, name: &str, address: IpAddr, until: Timestamp) -> Learnt {
-        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        let known = self.known.contains_key(&*name);
-        if !known && self.known.len() >= MAX_NAMES {
-            self.forget_first();
-        }
-        let addresses = self.known.entry(name.into()).or_default();
         let address = address.to_canonical();
+        if !is_of_outside(address) {
+            return Learnt::Inside;
+        }
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let all = Arc::make_mut(&mut self.known);
+        let known = all.contains_key(&*name);
+        if !known && all.len() >= MAX_NAMES {
+            forget_first(all);
+        }
+        let addresses = all.entry(name.into()).or_default();
         if let Some(kept) = addresses.get_mut(&address) {
-            *kept = (*kept).max(until);
-            return Learnt::Known;
+            if *kept >= until {
+                return Learnt::Known;
+            }
+            *kept = until;
+            return Learnt::Longer;
         }
         if addresses.len() >= MAX_ADDRESSES {
             let first = addresses.iter().min_by_key(|(_, until)| **until).map(|(address, _)| *address);
@@ -81,7 +95,7 @@ impl Names {
     /// Forgets what is no longer good at `now`. Returns how many addresses that were.
     pub fn expire(&mut self, now: Timestamp) -> usize {
         let before = self.len();
-        self.known.retain(|_, addresses| {
+        Arc::make_mut(&mut self.known).retain(|_, addresses| {
             addresses.retain(|_, until| *until > now);
             !addresses.is_empty()
         });
@@ -93,10 +107,11 @@ impl Names {
         self.known.values().flat_map(BTreeMap::values).min().copied()
     }
 
-    /// The addresses of all names that a pattern means.
-    pub fn addresses<'a>(&'a self, pattern: &'a DomainPattern) -> impl Iterator<Item = IpAddr> + 'a {
+    /// The addresses of all names that a pattern means, with their ends; one that several of them have comes with each.
+    pub fn addresses<'a>(&'a self, pattern: &'a DomainPattern) -> impl Iterator<Item = (IpAddr, Timestamp)> + 'a {
         let meant = self.known.iter().filter(|(name, _)| pattern.matches(name));
-        meant.flat_map(|(_, addresses)| addresses.keys().copied())
+        let all = meant.flat_map(|(_, addresses)| addresses.iter().map(|(address, until)| (*address, *until)));
+        all.filter(|(_, until)| *until > self.now)
     }
 
     /// How many addresses are known, over all names.
@@ -108,19 +123,36 @@ impl Names {
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
+}
 
-    fn forget_first(&mut self) {
-        let last = |addresses: &BTreeMap<IpAddr, Timestamp>| addresses.values().max().copied().unwrap_or_default();
-        let first = self.known.iter().min_by_key(|(_, addresses)| last(addresses)).map(|(name, _)| name.clone());
-        first.and_then(|name| self.known.remove(&name));
+fn forget_first(all: &mut Known) {
+    let last = |addresses: &BTreeMap<IpAddr, Timestamp>| addresses.values().max().copied().unwrap_or_default();
+    let first = all.iter().min_by_key(|(_, addresses)| last(addresses)).map(|(name, _)| name.clone());
+    first.and_then(|name| all.remove(&name));
+}
+
+/// Whether an address can be one host's of the outside: not this machine's own, nor of one link, nor of many hosts
+/// (RFC 6890). Whoever answers for an allowed name may say any address: none of these is let through for it.
+pub fn is_of_outside(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, ..] = v4.octets();
+            // 224 and above: many hosts, reserved, all hosts.
+            !(matches!(first, 0 | 127 | 224..) || v4.is_link_local())
+        }
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast()),
     }
 }
 
-/// Whether an answer changed what is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether an answer changed what is known; the later, the more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Learnt {
-    /// The address was known for this name.
+    /// It is no address of the outside, and not kept.
+    Inside,
+    /// The address was known for this name, and for as long.
     Known,
+    /// It was known, and not for so long.
+    Longer,
     /// It was not.
     New,
 }
@@ -156,9 +188,31 @@ mod tests {
         assert_eq!(names.learn("API.example.com.", address, Timestamp(100)), Learnt::New);
         assert_eq!(names.learn("api.example.com", address, Timestamp(50)), Learnt::Known);
         let pattern = DomainPattern::parse("*.example.com").unwrap();
-        assert_eq!(names.addresses(&pattern).collect::<Vec<_>>(), [address]);
+        let said = |names: &Names, now| names.at(Timestamp(now)).addresses(&pattern).collect::<Vec<_>>();
+        assert_eq!(said(&names, 99), [(address, Timestamp(100))]);
+        assert_eq!(said(&names, 100), []);
         assert_eq!(names.expire(Timestamp(99)), 0);
-        assert_eq!(names.expire(Timestamp(100)), 1);
+        assert_eq!(names.learn("api.example.com", address, Timestamp(101)), Learnt::Longer);
+        assert_eq!(said(&names, 100), [(address, Timestamp(101))]);
+        assert_eq!((names.expire(Timestamp(100)), names.expire(Timestamp(101))), (0, 1));
         assert!(names.is_empty());
+    }
+
+    #[test]
+    fn no_name_has_an_address_that_is_not_of_the_outside() {
+        #[track_caller]
+        fn check(address: &str, want: Learnt) {
+            let learnt = Names::default().learn("api.example.com", address.parse().unwrap(), Timestamp(1));
+            assert_eq!(learnt, want, "{address}");
+        }
+        for inside in ["127.0.0.1", "0.0.0.0", "169.254.169.254", "224.0.0.1", "255.255.255.255", "::", "::1"] {
+            check(inside, Learnt::Inside);
+        }
+        for inside in ["::ffff:127.0.0.1", "fe80::1", "ff02::1"] {
+            check(inside, Learnt::Inside);
+        }
+        for outside in ["10.1.2.3", "192.0.2.7", "::ffff:192.0.2.7", "fd00::1", "2001:db8::1"] {
+            check(outside, Learnt::New);
+        }
     }
 }

@@ -13,8 +13,10 @@ mod interpret;
 
 pub use interpret::{Fate, Packet, UNKNOWN_ADDRESS, Word};
 
+use crate::names::DomainPattern;
 use ipnet::IpNet;
-use ringwall_model::Reason;
+use ringwall_model::{Reason, Timestamp};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Everything that one node enforces.
@@ -28,7 +30,13 @@ pub struct Ruleset {
     pub endpoints: Vec<Endpoint>,
     /// Rule groups, shared by all endpoints with equal rules. [`GroupId`] indexes them.
     pub groups: Vec<Group>,
+    /// What names turned out to be.
+    pub names: Held,
 }
+
+/// Addresses of the names that a pattern means, sorted, each with its end: from then on steps for that pattern hold it no
+/// more, whether or not another ruleset has come by then.
+pub type Held = BTreeMap<DomainPattern, Vec<(IpAddr, Timestamp)>>;
 
 /// Index of a [`Group`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +95,8 @@ pub struct Step {
     pub ranges: Vec<Range>,
     /// What happens to a packet that one of them holds.
     pub outcome: Outcome,
+    /// The pattern of domain names that its peers are held for, each until its end in [`Ruleset::names`].
+    pub named: Option<DomainPattern>,
 }
 
 /// One peer address, one protocol, one port.

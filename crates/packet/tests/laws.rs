@@ -171,6 +171,9 @@ fn names() -> Names {
     let mut names = Names::default();
     names.learn("api.example.com", "192.0.2.9".parse().unwrap(), Timestamp(1));
     names.learn("www.example.org", "192.0.2.10".parse().unwrap(), Timestamp(1));
+    // A pod's and a node's, as whoever answers may say.
+    names.learn("api.example.com", "10.0.0.2".parse().unwrap(), Timestamp(1));
+    names.learn("api.example.com", "192.0.2.1".parse().unwrap(), Timestamp(1));
     names
 }
 

@@ -13,10 +13,10 @@ use ringwall_model::{Decision, Endpoint, Peer, Reason, Reply, WorkloadId};
 use ringwall_packet::endpoint::protocol::TCP;
 use ringwall_packet::{Flow, Names, Opinion};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// No name has an address here.
-pub static NO_NAMES: Names = Names::new();
+pub static NO_NAMES: LazyLock<Names> = LazyLock::new(Names::default);
 
 /// What refused calls are told; a refused connection is closed.
 const REFUSED: &str = "network policy: access denied";

@@ -43,7 +43,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "names",
-        "`domainNames` hold the addresses that a name has now; on the page, where a name is not resolved yet, the name itself, and there `0.0.0.0/0` holds every name of the outside; once it is resolved, each address is judged again before it is dialled, so no name can be pointed into what a rule leaves out",
+        "`domainNames` hold the addresses that a name has now, until the end of each and not a millisecond longer, and never a pod's, a node's, a loopback, link-local or multicast address, whoever answers for the name; on the page, where a name is not resolved yet, the name itself, and there `0.0.0.0/0` holds every name of the outside; once it is resolved, each address is judged again before it is dialled, so no name can be pointed into what a rule leaves out",
     ),
 ];
 

@@ -211,6 +211,11 @@ impl Batch {
         }
     }
 
+    /// All elements go out of a set.
+    pub fn empty(&mut self, name: &str) {
+        self.push(DELETE_ELEMENTS, 0, about(2, name), format!("the emptying of set {name}"));
+    }
+
     /// A chain without its rules.
     pub fn chain(&mut self, name: &str, chain: &Chain) {
         let mut w = about(3, name);

@@ -11,6 +11,7 @@ use super::expression::{Expression, Verdict};
 use super::rule::{Rule, Side, Telling, address_in, peer_and_port_in, told};
 use super::table::{Also, Chain, Element, Elements, Family, Key, Keys, Name, Part, Set, SetKind, Table};
 use ringwall_model::{Reason, RuleBook};
+use ringwall_packet::DomainPattern;
 use ringwall_packet::ruleset::{self, Group, Outcome, Range, Step};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -88,6 +89,11 @@ pub struct Drawing<'a> {
     sets: BTreeMap<String, Set>,
     /// Those that it may share, by the same, with their whole names.
     shared: BTreeMap<String, (Name, Set)>,
+}
+
+/// The set that holds what names are now, for as long as they are good.
+pub fn names_set(pattern: &DomainPattern, family: Family) -> String {
+    format!("rw_name{}_{:016x}", family.digit(), fnv(pattern.as_str().bytes()))
 }
 
 /// The two rows of tiers of a group.
@@ -206,7 +212,7 @@ impl<'a> Drawing<'a> {
                 };
                 for kind in ['x', 'p', 'n', 'r'] {
                     if let Some(name) = self.set_name(prefix, &set_suffix(row, number, s, kind)) {
-                        rules.push(self.step_rule(kind, &name, &verdict));
+                        rules.push(self.step_rule(step, kind, &name, &verdict));
                     }
                 }
             }
@@ -216,13 +222,16 @@ impl<'a> Drawing<'a> {
         made
     }
 
-    fn step_rule(&self, kind: char, set: &str, verdict: &Verdict) -> Rule {
-        let mut rule = match kind {
-            'p' | 'n' => address_in(set, self.direction.peer(), self.family),
-            _ => peer_and_port_in(set, self.direction.peer(), self.family),
+    fn step_rule(&self, step: &Step, kind: char, set: &str, verdict: &Verdict) -> Rule {
+        let (peer, family) = (self.direction.peer(), self.family);
+        // The kernel itself knows when a name is good no more, also when nobody is there who tells it.
+        let named = step.named.as_ref().map(|pattern| address_in(&names_set(pattern, family), peer, family));
+        let holds = match kind {
+            'p' | 'n' => address_in(set, peer, family),
+            _ => peer_and_port_in(set, peer, family),
         };
-        rule.push(Expression::Verdict(verdict.clone()));
-        rule
+        let verdict = Expression::Verdict(verdict.clone());
+        named.into_iter().flatten().chain(holds).chain([verdict]).collect()
     }
 
     /// The chain that tells a reason; shared by all groups, so it is named by what it tells.

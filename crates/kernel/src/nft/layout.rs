@@ -9,8 +9,8 @@
 //! forward, input, output
 //!   rw_forward  known connections: accept · by family to rw_judge4, rw_judge6
 //!   rw_input    the same, but the loopback, IPv6 neighbours and the node's own addresses are accepted; so rw_output
-//!   rw_judge4   unknown address of our networks → rw_unknown · egress map by source · an endpoint that is not in it →
-//!               rw_changing · rw_arrive4
+//!   rw_judge4   TCP that begins nothing → rw_stray · unknown address of our networks → rw_unknown · egress map by source ·
+//!               an endpoint that is not in it → rw_changing · rw_arrive4
 //!   rw_arrive4  ingress map by destination · an endpoint that is not in it → rw_changing · accept
 //! ingress of chosen links (before the stack)
 //!   rw_early    allowlist: accept · blocked, feeds → rw_screened
@@ -22,10 +22,10 @@
 
 use super::boxes::{ALL_PORTS, Rectangle, disjoint, ends};
 use super::expression::{Expression, Limit, Meta, Register, Verdict, Which};
-use super::group::{Direction, Drawing, Surroundings, address_key, event_prefix, interval_elements, set};
+use super::group::{Direction, Drawing, Surroundings, address_key, event_prefix, interval_elements, names_set, set};
 use super::rule::{
     Rule, Side, Telling, Then, address_in, address_map, address_not_in, family, icmp6, input_and_source_in, input_in,
-    known_connection, loopback, neighbour_discovery, told,
+    known_connection, loopback, neighbour_discovery, told, within_a_stream,
 };
 use super::table::{Also, Chain, Element, Elements, Family, Hook, Key, Keys, Name, Part, Place, Set, SetKind, Table};
 use crate::blocklist::{Lists, Screen};
@@ -105,6 +105,7 @@ impl Plan<'_> {
             return Ok(table);
         }
         self.addresses(&mut table)?;
+        names(self.ruleset, &mut table);
         for of in Family::ALL {
             origin(of, &mut table);
             judge(of, &mut table);
@@ -179,6 +180,7 @@ impl Plan<'_> {
             ("rw_spoofed", 's', "source address of another interface"),
             ("rw_unknown", 'u', "unknown local address"),
             ("rw_changing", 'c', "the rules were being changed"),
+            ("rw_stray", 't', "TCP segment of no connection"),
         ];
         let lists = [("rw_flood", 'f', "too many packets from one source")];
         let node = node.iter().filter(|_| self.settings.scope == Scope::Node);
@@ -247,6 +249,18 @@ impl Plan<'_> {
     }
 }
 
+/// Sets of addresses of names, which end by themselves. Who applies fills them: time goes on, a layout stays.
+fn names(ruleset: &Ruleset, table: &mut Table) {
+    for (pattern, addresses) in &ruleset.names {
+        for of in Family::ALL {
+            if addresses.iter().any(|(address, _)| Family::of(*address) == of) {
+                let kind = SetKind { also: Also::Timeouts, ..plain(address_key(of), Keys::Single) };
+                table.sets.insert(names_set(pattern, of).into(), Set { kind, elements: Elements::Living });
+            }
+        }
+    }
+}
+
 /// How long a meter remembers a source that is silent, in milliseconds.
 const METER_LIFE: u64 = 60_000;
 /// Before connections are tracked (`NF_IP_PRI_RAW`).
@@ -290,6 +304,9 @@ fn judge(of: Family, table: &mut Table) {
     ];
     chain(table, &format!("rw_arrive{d}"), None, arrive);
     let judge = vec![
+        // Connection tracking would take it up from either end: the side that may begin connections would bring one
+        // back that was cut, and answers would belong to it.
+        within_a_stream().goto("rw_stray"),
         unknown(Side::Source),
         unknown(Side::Destination),
         address_map(&Direction::Egress.map(of), Side::Source, of),

@@ -115,6 +115,8 @@ pub struct Told {
     pub element: Element,
     /// Whether it is the end of an interval, not a key.
     pub is_end: bool,
+    /// How long it was to live, in milliseconds.
+    pub timeout: Option<u64>,
     /// How long it lives yet, in milliseconds.
     pub expires: Option<u64>,
 }
@@ -137,6 +139,7 @@ pub fn told(read: &Attributes<'_>) -> Option<Told> {
             verdict: read.first(2).and_then(|data| Verdict::read(&attributes(data))).map(Arc::new),
         },
         is_end: read.be32(3).unwrap_or_default() & INTERVAL_END != 0,
+        timeout: read.be64(4),
         expires: read.be64(5).or_else(|| read.be64(4)),
     })
 }
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn starts_and_ends_make_intervals() {
         let key = |n: u8| Key::read(&[10, 0, 0, n]).unwrap();
-        let told = |n: u8, is_end| Told { element: Element::single(key(n)), is_end, expires: None };
+        let told = |n: u8, is_end| Told { element: Element::single(key(n)), is_end, timeout: None, expires: None };
         let read = intervals(vec![told(8, true), told(4, false), told(8, false), told(9, true), told(200, false)]);
         let last = Key::read(&[255; 4]).unwrap();
         let wanted =

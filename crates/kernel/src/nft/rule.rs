@@ -62,6 +62,24 @@ pub fn icmp6() -> Rule {
     vec![Expression::Meta(Meta::Protocol, Register::FIRST), is]
 }
 
+/// Only TCP segments that do not begin a connection: with other flags than SYN of SYN, FIN, RST and ACK.
+pub fn within_a_stream() -> Rule {
+    const TCP: u8 = 6;
+    let is = Expression::Compare(Register::FIRST, Comparison::Equal, [TCP].into());
+    vec![
+        Expression::Meta(Meta::Protocol, Register::FIRST),
+        is,
+        Expression::Payload(Header::Transport, 13, 1, Register::FIRST),
+        Expression::Bitwise(Register::FIRST, [SYN_FIN_RST_ACK].into(), [0].into()),
+        Expression::Compare(Register::FIRST, Comparison::Unequal, [SYN].into()),
+    ]
+}
+
+/// RFC 9293 section 3.1.
+pub const SYN: u8 = 0x02;
+/// The flags that say where in a connection a segment stands.
+pub const SYN_FIN_RST_ACK: u8 = 0x17;
+
 /// Only the messages by which IPv6 neighbours find each other: they never leave a link.
 pub fn neighbour_discovery() -> Rule {
     let (first, last) = (133, 136);

@@ -4,6 +4,7 @@
 //! part left out; what has no text here is an error. The kernel is not asked and nothing is applied.
 
 use super::expression::{Comparison, Expression, Header, Limit, Meta, Register, Verdict, Which};
+use super::rule::{SYN, SYN_FIN_RST_ACK};
 use super::table::{Also, Chain, Element, Elements, Keys, Part, Place, Set, Table};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -257,6 +258,7 @@ const fn payload_text(header: Header, offset: u32, len: u32) -> Option<&'static 
         (Header::Network, 24, 16) => "ip6 daddr",
         (Header::Transport, 2, 2) => "th dport",
         (Header::Transport, 0, 1) => "icmpv6 type",
+        (Header::Transport, 13, 1) => "tcp flags",
         _ => return None,
     })
 }
@@ -291,6 +293,9 @@ fn comparison_text(loaded: &Loaded, how: Comparison, value: &[u8]) -> Option<Str
         }
         ("ip saddr" | "ip daddr" | "ip6 saddr" | "ip6 daddr", Some(mask)) if how == Comparison::Equal => {
             format!("{words} & {} == {}", address_text(mask), address_text(value))
+        }
+        ("tcp flags", Some(mask)) if **mask == [SYN_FIN_RST_ACK] && value == [SYN] => {
+            format!("{words} & (fin | syn | rst | ack) {sign}syn")
         }
         (_, Some(_)) => return None,
         ("meta nfproto", None) => format!("{words} {sign}{}", if number(value) == 2 { "ipv4" } else { "ipv6" }),

@@ -145,6 +145,27 @@ impl NftBackend for Between {
     }
 }
 
+/// The side that was dialled may send what it likes, and does so first.
+pub fn a_cut_connection_is_not_taken_up_by_its_other_end() {
+    for [callee, caller] in [["10.244.0.1", "10.244.0.2"], ["fd00:10:244::1", "fd00:10:244::2"]] {
+        let mut lab = Lab::with(&[callee, caller], Settings::default());
+        lab.apply();
+        let listener = listen(&lab.home(callee), ip(callee), 80);
+        let to = SocketAddr::new(ip(callee), 80);
+        let mut client = connection(&lab.home(caller), to, Duration::from_secs(5)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        assert!(lives(&mut client, &mut server));
+        lab.ingress(0, admits(&[(caller, 81)], &[], Reason::NoRuleApplies));
+        lab.apply();
+        let mut connections = within(&lab.node.router, || Connections::open().unwrap());
+        assert_eq!(connections.cut_forbidden(&lab.ruleset).unwrap(), 1);
+        server.write_all(b"more").unwrap();
+        assert!(client.read(&mut [0; 4]).is_err(), "what the callee sends after the cut");
+        assert!(!lives(&mut client, &mut server), "what the caller sends behind it");
+        assert_eq!(connections.all().unwrap(), []);
+    }
+}
+
 pub fn a_refused_change_leaves_the_old_rules() {
     let mut lab = Lab::with(&["10.244.0.1", "10.244.0.2"], Settings::default());
     let _server = listen(&lab.home("10.244.0.1"), ip("10.244.0.1"), 80);

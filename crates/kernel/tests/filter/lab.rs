@@ -76,6 +76,12 @@ impl Lab {
         }
     }
 
+    /// A connection from a workload to an address outside, which listens, is made.
+    pub fn reaches_outside(&self, from: &str, to: &str, port: u16) -> TcpStream {
+        let made = connection(&self.home(from), SocketAddr::new(ip(to), port), LONG);
+        made.unwrap_or_else(|error| panic!("{from} does not reach {to}:{port}: {error}"))
+    }
+
     /// No such connection is made.
     pub fn does_not_reach(&self, from: &str, to: &str, port: u16) {
         let made = connection(&self.home(from), SocketAddr::new(ip(to), port), SHORT);
@@ -121,7 +127,7 @@ pub fn admits(exact: &[(&str, u16)], ranges: &[&str], because: Reason) -> Group 
         exact.iter().map(|(peer, port)| Exact { peer: ip(peer), protocol: 6, port: *port }).collect();
     exact.sort();
     let ranges = ranges.iter().map(|network| Range { peer: network.parse().unwrap(), protocol: None, ports: None });
-    let step = Step { exact, peers: Vec::new(), ranges: ranges.collect(), outcome: Outcome::Accept };
+    let step = Step { exact, peers: Vec::new(), ranges: ranges.collect(), outcome: Outcome::Accept, named: None };
     let chain = Chain { tiers: vec![Tier { steps: vec![step] }], otherwise: Verdict::Drop(because) };
     Group { enforced: chain, shadow: None }
 }

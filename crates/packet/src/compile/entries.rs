@@ -5,11 +5,12 @@
 
 use crate::endpoint::EndpointId;
 use crate::ground::{Direction, Ground};
-use crate::names::Names;
+use crate::names::{DomainPattern, Names};
 use crate::policy::{Peer, Pods, Port, Rule};
-use crate::ruleset::{Exact, Outcome, Range, Step};
+use crate::ruleset::{Exact, Held, Outcome, Range, Step};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::collections::HashMap;
+use ringwall_model::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
@@ -26,7 +27,7 @@ pub(super) struct Entries {
 
 impl Entries {
     /// Sorted, each once; `None` when there is nothing to hold.
-    pub(super) fn into_step(mut self, outcome: Outcome) -> Option<Step> {
+    pub(super) fn into_step(mut self, outcome: Outcome, named: Option<DomainPattern>) -> Option<Step> {
         self.ranges.sort_unstable();
         self.ranges.dedup();
         let wide: Vec<Range> = self.ranges.iter().filter(|range| !is_single(range.peer)).copied().collect();
@@ -36,7 +37,7 @@ impl Entries {
         self.exact.sort_unstable();
         self.exact.dedup();
         let empty = self.exact.is_empty() && self.peers.is_empty() && self.ranges.is_empty();
-        (!empty).then_some(Step { exact: self.exact, peers: self.peers, ranges: self.ranges, outcome })
+        (!empty).then_some(Step { exact: self.exact, peers: self.peers, ranges: self.ranges, outcome, named })
     }
 
     fn add_address(&mut self, peer: IpAddr, ports: &Ports) {
@@ -92,11 +93,27 @@ pub(super) struct Resolver<'a> {
     ground: &'a Ground,
     names: &'a Names,
     pods: HashMap<&'a Pods, Rc<[EndpointId]>>,
+    patterns: BTreeSet<&'a DomainPattern>,
+}
+
+/// What names are now, for the patterns that a ruleset has steps for; nothing for those that mean none.
+pub fn held<'p>(ground: &Ground, names: &Names, patterns: impl Iterator<Item = &'p DomainPattern>) -> Held {
+    let held = patterns.map(|pattern| (pattern.clone(), ends(ground, names, pattern).into_iter().collect::<Vec<_>>()));
+    held.filter(|(_, addresses)| !addresses.is_empty()).collect()
+}
+
+/// Addresses and their ends; of one that several names have, the last.
+fn ends(ground: &Ground, names: &Names, pattern: &DomainPattern) -> BTreeMap<IpAddr, Timestamp> {
+    let mut ends: BTreeMap<IpAddr, Timestamp> = BTreeMap::new();
+    for (address, until) in names.addresses(pattern).filter(|(address, _)| ground.is_outside(*address)) {
+        ends.entry(address).and_modify(|end| *end = until.max(*end)).or_insert(until);
+    }
+    ends
 }
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(ground: &'a Ground, names: &'a Names) -> Self {
-        Self { ground, names, pods: HashMap::new() }
+        Self { ground, names, pods: HashMap::new(), patterns: BTreeSet::new() }
     }
 
     /// Adds what a rule holds. `own` are the named ports of the group's endpoints, for what they are sent.
@@ -136,11 +153,35 @@ impl<'a> Resolver<'a> {
                         node.addresses.iter().for_each(|address| to.add_address(*address, &ports));
                     }
                 }
-                Peer::Name(pattern) => {
-                    self.names.addresses(pattern).for_each(|address| to.add_address(address, &ports));
-                }
+                // Of those there is a step for each.
+                Peer::Name(_) => {}
             }
         }
+    }
+
+    /// Steps for the domain names of a rule, whose addresses have an end.
+    pub(super) fn named(
+        &mut self,
+        rule: &'a Rule,
+        direction: Direction,
+        own: NamedPorts<'_>,
+        outcome: Outcome,
+    ) -> Vec<Step> {
+        let ports = written(rule, direction, own);
+        let mut steps = Vec::new();
+        for peer in rule.peers.iter().flatten() {
+            let Peer::Name(pattern) = peer else { continue };
+            self.patterns.insert(pattern);
+            let mut entries = Entries::default();
+            ends(self.ground, self.names, pattern).into_keys().for_each(|at| entries.add_address(at, &ports));
+            steps.extend(entries.into_step(outcome, Some(pattern.clone())));
+        }
+        steps
+    }
+
+    /// The addresses of all names that steps were made for.
+    pub(super) fn held(&self) -> Held {
+        held(self.ground, self.names, self.patterns.iter().copied())
     }
 
     /// Ports by name that the destinations give: different for each of them.

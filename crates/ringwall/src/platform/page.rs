@@ -174,7 +174,9 @@ impl Page for InForce {
         Box::pin(async move {
             let (current, listener) = self.at(listener).ok_or((Layer::Route, Reason::Builtin(WITHDRAWN)))?;
             let dice = super::outside::dice();
-            let names = self.isolation.as_ref().map(|isolation| isolation.filter.names.load_full()).unwrap_or_default();
+            let at = ringwall_control::facts::now();
+            let names = self.isolation.as_ref().map(|isolation| isolation.filter.names.load().at(at));
+            let names = names.unwrap_or_default();
             let outcome = ringwall_wall::connection::connection(&current.world, &listener, peer, dice, &names);
             let way = outcome.way.ok_or(outcome.because)?;
             let upstream = self

@@ -18,7 +18,7 @@ use ringwall_kernel::nft::layout::Settings;
 use ringwall_kernel::nft::watch::Watch;
 use ringwall_manifest::World;
 use ringwall_model::Timestamp;
-use ringwall_packet::compile::{Local, Share, compile};
+use ringwall_packet::compile::{Local, Share, compile, held};
 use ringwall_packet::names::Learnt;
 use ringwall_packet::ruleset::Ruleset;
 use ringwall_packet::{Endpoint, Ground, Names};
@@ -112,18 +112,26 @@ impl Filter {
     /// A sentence; the rules before it stay in force.
     pub fn learn(&self, name: &str, addresses: &[(IpAddr, Timestamp)], now: Timestamp) -> Result<(), String> {
         let applied = lock(&self.applied);
-        let before = self.names.load_full();
-        let mut names = Names::clone(&before);
-        let mut changed = names.expire(now) > 0;
-        for (address, until) in addresses {
-            changed |= names.learn(name, *address, *until) == Learnt::New;
-        }
+        let mut names = self.names.load().at(now);
+        let gone = names.expire(now);
+        let learnt: Vec<Learnt> = addresses.iter().map(|(at, until)| names.learn(name, *at, *until)).collect();
         self.names.store(Arc::new(names));
-        let Some((current, share)) = applied.as_ref().filter(|_| changed) else { return Ok(()) };
-        if self.detached.load(Ordering::Relaxed) {
+        let Some((current, share)) = applied.as_ref().filter(|_| !self.detached.load(Ordering::Relaxed)) else {
             return Ok(());
+        };
+        match learnt.iter().max() {
+            _ if gone > 0 => self.put(&current.world, share),
+            Some(Learnt::New) => self.put(&current.world, share),
+            Some(Learnt::Longer) => self.renew(&current.world),
+            Some(Learnt::Inside | Learnt::Known) | None => Ok(()),
         }
-        self.put(&current.world, share)
+    }
+
+    /// The rules stay; the kernel knows by itself when an address is good no more, and has to be told of another time.
+    fn renew(&self, world: &World) -> Result<(), String> {
+        let mut firewall = lock(&self.firewall);
+        let names = held(&world.ground, &self.names.load(), firewall.names().keys());
+        firewall.renew(names).map(drop).map_err(|error| error.to_string())
     }
 
     /// When the next address of a name is no longer good.
@@ -342,6 +350,7 @@ pub fn told(world: &World, event: &Event) -> ringwall_model::Packet {
             Part::Spoofing => "spoofing",
             Part::Unknown => "unknown",
             Part::Changing => "changing",
+            Part::Stray => "stray",
         },
         rule: event.reason.clone(),
         source: event.source,

@@ -13,6 +13,7 @@ use ringwall_kernel::dns::answer::{MOST_OF_ANSWER, NoAnswer, ask, read_answer};
 use ringwall_kernel::dns::{self, Question, Said};
 use ringwall_manifest::World;
 use ringwall_model::{Endpoint, Millis, Service, Workload};
+use ringwall_packet::names::is_of_outside;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -210,13 +211,19 @@ async fn asked_outside(sources: &Sources, server: SocketAddr, question: &Questio
         Ok(Err(NoAnswer::Foreign | NoAnswer::Failed)) | Err(_) => return Said::Refused,
     };
     let now = now();
-    let good = |seconds: u32| now.plus(Millis(u64::from(seconds).clamp(sources.least, MOST_GOOD) * 1000));
-    let learnt: Vec<_> = found.iter().take(ADDRESSES).map(|(address, seconds)| (*address, good(*seconds))).collect();
+    let good = |seconds| now.plus(good_for(seconds, sources.least));
+    let outside = found.iter().filter(|(address, _)| is_of_outside(*address)).take(ADDRESSES);
+    let learnt: Vec<_> = outside.map(|(address, seconds)| (*address, good(*seconds))).collect();
     if let Err(error) = sources.filter.learn(&question.name, &learnt, now) {
         eprintln!("ringwall: addresses of `{}` are not in force: {error}", question.name);
         return Said::Refused;
     }
     Said::Addresses(learnt.into_iter().map(|(address, _)| address).collect())
+}
+
+/// How long an address is good whose record says so many seconds.
+fn good_for(seconds: u32, least: u64) -> Millis {
+    Millis(u64::from(seconds).max(least).min(MOST_GOOD) * 1000)
 }
 
 async fn one_question(server: SocketAddr, question: &Question) -> Result<Vec<(IpAddr, u32)>, NoAnswer> {
@@ -278,4 +285,17 @@ fn addresses(world: &World, workload: &Workload, service: &Service) -> Vec<IpAdd
     });
     let real: Vec<IpAddr> = real.collect();
     if real.is_empty() { vec![virtual_address] } else { real }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::good_for;
+    use ringwall_model::Millis;
+
+    #[test]
+    fn an_address_is_good_as_long_as_its_record_says_within_bounds() {
+        for (seconds, least, good) in [(90, 60, 90), (5, 60, 60), (0, 1, 1), (u32::MAX, 60, 3600), (90, 7200, 3600)] {
+            assert_eq!(good_for(seconds, least), Millis(good * 1000), "{seconds} {least}");
+        }
+    }
 }
