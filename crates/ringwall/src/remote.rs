@@ -8,6 +8,7 @@ use ringwall_control::socket::{SocketError, ask};
 use ringwall_kernel::apply;
 use ringwall_kernel::namespace::keep::{Keeper, PATIENCE};
 use serde_json::{Value, json};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Where commands go and how answers are printed.

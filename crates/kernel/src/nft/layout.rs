@@ -9,8 +9,8 @@
 //! forward, input, output
 //!   rw_forward  known connections: accept · by family to rw_judge4, rw_judge6
 //!   rw_input    the same, but the loopback, IPv6 neighbours and the node's own addresses are accepted; so rw_output
-//!   rw_judge4   TCP that begins nothing → rw_stray · unknown address of our networks → rw_unknown · egress map by source ·
-//!               an endpoint that is not in it → rw_changing · rw_arrive4
+//!   rw_judge4   an endpoint's TCP that begins nothing → rw_stray · unknown address of our networks → rw_unknown ·
+//!               egress map by source · an endpoint that is not in it → rw_changing · rw_arrive4
 //!   rw_arrive4  ingress map by destination · an endpoint that is not in it → rw_changing · accept
 //! ingress of chosen links (before the stack)
 //!   rw_early    allowlist: accept · blocked, feeds → rw_screened
@@ -295,6 +295,7 @@ fn judge(of: Family, table: &mut Table) {
     let (network, endpoint) = (format!("rw_network{d}"), format!("rw_endpoint{d}"));
     let unknown =
         |side| [address_in(&network, side, of), address_not_in(&endpoint, side, of)].concat().goto("rw_unknown");
+    let stray = |side| [within_a_stream(), address_in(&endpoint, side, of)].concat().goto("rw_stray");
     // Every endpoint is in both maps: who comes back from one met a change that was being made.
     let changing = |side| address_in(&endpoint, side, of).goto("rw_changing");
     let arrive = vec![
@@ -305,8 +306,9 @@ fn judge(of: Family, table: &mut Table) {
     chain(table, &format!("rw_arrive{d}"), None, arrive);
     let judge = vec![
         // Connection tracking would take it up from either end: the side that may begin connections would bring one
-        // back that was cut, and answers would belong to it.
-        within_a_stream().goto("rw_stray"),
+        // back that was cut, and answers would belong to it. What only passes by may go another way back.
+        stray(Side::Source),
+        stray(Side::Destination),
         unknown(Side::Source),
         unknown(Side::Destination),
         address_map(&Direction::Egress.map(of), Side::Source, of),

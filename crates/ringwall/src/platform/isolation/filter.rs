@@ -114,17 +114,20 @@ impl Filter {
         let applied = lock(&self.applied);
         let mut names = self.names.load().at(now);
         let gone = names.expire(now);
+        let before = names.clone();
         let learnt: Vec<Learnt> = addresses.iter().map(|(at, until)| names.learn(name, *at, *until)).collect();
         self.names.store(Arc::new(names));
         let Some((current, share)) = applied.as_ref().filter(|_| !self.detached.load(Ordering::Relaxed)) else {
             return Ok(());
         };
-        match learnt.iter().max() {
+        let done = match learnt.iter().max() {
             _ if gone > 0 => self.put(&current.world, share),
             Some(Learnt::New) => self.put(&current.world, share),
             Some(Learnt::Longer) => self.renew(&current.world),
             Some(Learnt::Inside | Learnt::Known) | None => Ok(()),
-        }
+        };
+        // What the kernel has not taken is asked for again, not taken for known.
+        done.inspect_err(|_| self.names.store(Arc::new(before)))
     }
 
     /// The rules stay; the kernel knows by itself when an address is good no more, and has to be told of another time.
