@@ -3,38 +3,36 @@
 //! Follows: Envoy's format strings and its typed JSON: a value that is one operator alone keeps its type, what is absent
 //! is `null` in JSON and `-` in text. Differs: an unknown operator renders as absent and is a problem the caller is told.
 
+mod alike;
 mod line;
 mod operator;
 
-pub use line::Line;
-use line::Literal;
-use operator::{Operator, Wrote};
+pub use alike::Pen;
+use line::{Line, Literal};
+use operator::{Likeness, Operator, Wrote};
 use ringwall_model::{Exchange, Role};
 use serde_json::Value as Json;
+use std::sync::Arc;
 
 use crate::redact;
 use crate::telemetry::Names;
 
 /// A compiled format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Format(Shape);
+pub struct Format(Arc<[Part]>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Shape {
-    Text(Vec<Piece>),
-    Json(Vec<Part>),
-}
-
-/// A part of a line of JSON.
+/// A part of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     /// Keys, punctuation and constants.
     Literal(Literal),
-    /// One operator alone that is a number.
+    /// One operator in a line of text.
+    Bare(Operator, Option<usize>),
+    /// One operator alone that is a number in JSON.
     Number(Operator),
-    /// One operator alone that is a string.
+    /// One operator alone that is a string in JSON.
     Text(Operator, Option<usize>),
-    /// A string of several pieces.
+    /// A string of several pieces in JSON.
     Joined(Vec<Piece>),
 }
 
@@ -61,8 +59,11 @@ impl Format {
     /// Compiles a text format. The second part names what is not understood.
     pub fn text(format: &str) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
-        let pieces = pieces(format, &mut problems);
-        (Self(Shape::Text(pieces)), problems)
+        let part = |piece| match piece {
+            Piece::Literal(literal) => Part::Literal(literal),
+            Piece::Operator { operator, longest } => Part::Bare(operator, longest),
+        };
+        (Self(pieces(format, &mut problems).into_iter().map(part).collect()), problems)
     }
 
     /// Compiles a JSON format: an object whose strings are format strings.
@@ -70,7 +71,7 @@ impl Format {
         let mut problems = Vec::new();
         let mut parts = Vec::new();
         flatten(format, &mut parts, &mut problems);
-        (Self(Shape::Json(parts)), problems)
+        (Self(parts.into()), problems)
     }
 
     /// Compiles what `accessLogEncoding: JSON` and `accessLogFormat` give: the text of a JSON object.
@@ -81,15 +82,13 @@ impl Format {
         }
     }
 
-    /// Appends one line, with its end.
-    pub fn render(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Line) {
-        match &self.0 {
-            Shape::Text(pieces) => pieces.iter().for_each(|piece| piece.write(exchange, names, line)),
-            Shape::Json(parts) => parts.iter().for_each(|part| part.write(exchange, names, line)),
+    /// One line, with its end.
+    pub fn render<'a>(&self, exchange: &Exchange, names: &Names<'_>, pen: &'a mut Pen) -> &'a [u8] {
+        pen.write(&self.0, exchange, names);
+        if pen.line.written().last() != Some(&b'\n') {
+            pen.line.byte(b'\n');
         }
-        if line.written().last() != Some(&b'\n') {
-            line.byte(b'\n');
-        }
+        pen.line.written()
     }
 }
 
@@ -201,6 +200,7 @@ impl Part {
         let start = line.place();
         let wrote = match self {
             Self::Literal(text) => return line.literal(text),
+            Self::Bare(operator, longest) => return bare(operator, *longest, exchange, names, line),
             Self::Number(operator) => match operator.write(None, exchange, names, line) {
                 Wrote::Nothing => Wrote::Nothing,
                 Wrote::Plain | Wrote::Text => return,
@@ -224,18 +224,33 @@ impl Part {
             Wrote::Text => close(line, start),
         }
     }
+
+    /// Whether it says the same of two exchanges.
+    fn is_same(&self, likeness: &Likeness<'_>) -> bool {
+        match self {
+            Self::Literal(_) => true,
+            Self::Bare(operator, _) | Self::Number(operator) | Self::Text(operator, _) => likeness.has(operator),
+            Self::Joined(pieces) => pieces.iter().all(|piece| match piece {
+                Piece::Literal(_) => true,
+                Piece::Operator { operator, .. } => likeness.has(operator),
+            }),
+        }
+    }
 }
 
 impl Piece {
     fn write(&self, exchange: &Exchange, names: &Names<'_>, line: &mut Line) {
         match self {
             Self::Literal(text) => line.literal(text),
-            Self::Operator { operator, longest } => {
-                if operator.write(*longest, exchange, names, line) == Wrote::Nothing {
-                    line.byte(b'-');
-                }
-            }
+            Self::Operator { operator, longest } => bare(operator, *longest, exchange, names, line),
         }
+    }
+}
+
+/// An operator in a text.
+fn bare(operator: &Operator, longest: Option<usize>, exchange: &Exchange, names: &Names<'_>, line: &mut Line) {
+    if operator.write(longest, exchange, names, line) == Wrote::Nothing {
+        line.byte(b'-');
     }
 }
 

@@ -238,7 +238,7 @@ impl Kind {
 }
 
 /// Most names are the World's own, which all exchanges share.
-fn is_same(one: &Arc<str>, other: &Arc<str>) -> bool {
+pub fn is_same(one: &Arc<str>, other: &Arc<str>) -> bool {
     Arc::ptr_eq(one, other) || one == other
 }
 

@@ -1,6 +1,6 @@
 //! The door: every event is told here once, and becomes metrics, log lines, a record and a span.
 
-use crate::log::{self, Format, Line};
+use crate::log::{self, Format, Pen};
 use crate::metrics::family::Id;
 use crate::metrics::{Certificate, Level, Metrics};
 use crate::peers::{self, Told, labels};
@@ -224,14 +224,10 @@ impl Telemetry {
         }
     }
 
-    /// Renders into a line that the thread keeps, and writes it.
+    /// Renders with the thread's own pen, and writes it.
     fn access(&self, format: &Format, exchange: &Exchange, names: &Names<'_>) {
-        thread_local!(static LINE: RefCell<Line> = RefCell::default());
-        LINE.with_borrow_mut(|line| {
-            line.begin();
-            format.render(exchange, names, line);
-            self.write(Log::Access, line.written(), exchange.started);
-        });
+        thread_local!(static PEN: RefCell<Pen> = RefCell::default());
+        PEN.with_borrow_mut(|pen| self.write(Log::Access, format.render(exchange, names, pen), exchange.started));
     }
 
     fn inspected(&self, exchange: &Exchange, inspected: &Inspected) {

@@ -2,6 +2,7 @@
 
 use super::line::Line;
 use crate::redact::Shown;
+use crate::tally::is_same;
 use crate::telemetry::Names;
 use ringwall_model::{Exchange, Fields, Timestamp};
 use std::cell::Cell;
@@ -302,5 +303,76 @@ fn response(name: &Name, exchange: &Exchange, line: &mut Line) -> Wrote {
         (Of::ServiceTime, Some(time)) => write_number(time.0, line),
         (Of::Status, _) => write_number(exchange.status.into(), line),
         _ => write_field(name, &exchange.response_fields, line),
+    }
+}
+
+/// What two exchanges have in likeness.
+pub struct Likeness<'a> {
+    one: &'a Exchange,
+    other: &'a Exchange,
+    request_fields: bool,
+    response_fields: bool,
+}
+
+impl<'a> Likeness<'a> {
+    /// Of these two.
+    pub fn of(one: &'a Exchange, other: &'a Exchange) -> Self {
+        let request_fields = one.request_fields == other.request_fields;
+        Self { one, other, request_fields, response_fields: one.response_fields == other.response_fields }
+    }
+
+    /// Whether an operator says the same of both.
+    pub fn has(&self, operator: &Operator) -> bool {
+        let (one, other) = (self.one, self.other);
+        match operator {
+            Operator::Absent => true,
+            Operator::StartTime => one.started == other.started,
+            Operator::Request(first, second) => {
+                self.of_request(first) && second.as_ref().is_none_or(|it| self.of_request(it))
+            }
+            Operator::Response(first, second) => {
+                self.of_response(first) && second.as_ref().is_none_or(|it| self.of_response(it))
+            }
+            Operator::Protocol => one.version == other.version,
+            Operator::ResponseCode => one.status == other.status,
+            Operator::ResponseFlags => one.flags == other.flags,
+            Operator::ResponseCodeDetails => is_same(&one.details, &other.details),
+            Operator::BytesReceived => one.received == other.received,
+            Operator::BytesSent => one.sent == other.sent,
+            Operator::Duration => one.duration == other.duration,
+            Operator::ResponseDuration => one.upstream_time == other.upstream_time,
+            Operator::UpstreamHost => one.upstream == other.upstream,
+            Operator::UpstreamCluster => is_same(&one.cluster, &other.cluster),
+            Operator::UpstreamLocalAddress => one.upstream_local == other.upstream_local,
+            Operator::DownstreamLocalAddress | Operator::DownstreamLocalPort => one.local == other.local,
+            Operator::DownstreamRemoteAddress => (one.client, one.peer) == (other.client, other.peer),
+            Operator::DownstreamRemoteAddressWithoutPort => one.client == other.client,
+            Operator::DownstreamDirectRemoteAddress => one.peer == other.peer,
+            Operator::DownstreamPeerUriSan => one.peer_identity == other.peer_identity,
+            Operator::RequestedServerName => one.server_name == other.server_name,
+            Operator::RouteName => is_same(&one.route, &other.route),
+            Operator::StreamId => one.id == other.id,
+            // Rules are named by the World that decided.
+            Operator::Rule => one.refused.is_none() && other.refused.is_none(),
+        }
+    }
+
+    fn of_request(&self, name: &Name) -> bool {
+        match name.of {
+            Of::Method => self.one.method == self.other.method,
+            Of::Path => self.one.target == self.other.target,
+            Of::Authority => self.one.authority == self.other.authority,
+            Of::Scheme => self.one.server_name.is_some() == self.other.server_name.is_some(),
+            Of::RequestId => self.request_fields && self.one.id == self.other.id,
+            Of::Status | Of::ServiceTime | Of::Field => self.request_fields,
+        }
+    }
+
+    fn of_response(&self, name: &Name) -> bool {
+        match name.of {
+            Of::ServiceTime => self.one.upstream_time == self.other.upstream_time && self.response_fields,
+            Of::Status => self.one.status == self.other.status,
+            _ => self.response_fields,
+        }
     }
 }

@@ -1,13 +1,16 @@
-use super::{Format, Line};
+use super::{Format, Pen};
 use crate::telemetry::Names;
 use crate::telemetry::tests::{exchange, inventory};
-use ringwall_model::{Exchange, Role, RuleBook};
+use ringwall_model::{CallId, Exchange, Layer, Millis, Reason, Role, RuleBook, SpiffeId, Timestamp, Version};
 use serde_json::{Value, json};
 
 fn render(format: &Format, exchange: &Exchange) -> String {
-    let mut line = Line::default();
-    format.render(exchange, &Names { generation: 1, rules: &RuleBook::default(), inventory: &inventory() }, &mut line);
-    String::from_utf8(line.written().to_vec()).unwrap()
+    render_with(format, exchange, &mut Pen::default())
+}
+
+fn render_with(format: &Format, exchange: &Exchange, pen: &mut Pen) -> String {
+    let names = Names { generation: 1, rules: &RuleBook::default(), inventory: &inventory() };
+    String::from_utf8(format.render(exchange, &names, pen).to_vec()).unwrap()
 }
 
 #[track_caller]
@@ -90,4 +93,102 @@ fn numbers_addresses_and_cuts_are_as_the_standard_library_writes_them() {
     assert_eq!(format("%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS%"), format!("{peer} 255.0.10.1:0\n"));
     assert_eq!(format("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"), "2001:db8::a\n");
     assert_eq!(format("%REQ(:AUTHORITY):3%|%REQ(:AUTHORITY):0%|%REQ(:AUTHORITY)%"), "ä||äöü\n");
+}
+
+/// Changes that make an exchange say something else, each through other operators.
+const CHANGES: &[fn(&mut Exchange)] = &[
+    |it| it.id = CallId(9),
+    |it| it.started = Timestamp(1_795_449_853_001),
+    |it| it.duration = Millis(12_345),
+    |it| it.version = Version::Http2,
+    |it| it.method = "POST".into(),
+    |it| it.target = "/b?token=s3cret&y=\"".into(),
+    |it| it.target = "/api/other".into(),
+    |it| it.authority = "b\\ä".into(),
+    |it| it.request_fields.push("x-request-id", "own"),
+    |it| it.request_fields.set("user-agent", "other \"agent\""),
+    |it| it.request_fields = Default::default(),
+    |it| it.response_fields.push("content-type", "text/plain"),
+    |it| it.status = 503,
+    |it| it.flags = "UF",
+    |it| it.refused = Some((Layer::Mesh, Reason::Builtin("mesh/test"))),
+    |it| it.details = "".into(),
+    |it| (it.received, it.sent) = (1, 99_999),
+    |it| it.peer = "[2001:db8::9]:1".parse().unwrap(),
+    |it| it.peer_identity = SpiffeId::parse("spiffe://cluster.local/ns/a/sa/b").ok(),
+    |it| it.client = "10.0.0.7".parse().unwrap(),
+    |it| it.local = "10.9.8.7:1".parse().unwrap(),
+    |it| it.server_name = Some("api".into()),
+    |it| it.route = "other".into(),
+    |it| it.cluster = "".into(),
+    |it| it.upstream = None,
+    |it| it.upstream_local = Some("127.0.0.1:5".parse().unwrap()),
+    |it| it.upstream_time = None,
+];
+
+#[test]
+fn a_line_is_the_same_whatever_line_was_written_before() {
+    const NAMES: &[&str] = &[
+        "START_TIME",
+        "REQ(:METHOD)",
+        "REQ(X-NONE?:PATH)",
+        "REQ(:AUTHORITY):4",
+        "REQ(:SCHEME)",
+        "REQ(X-REQUEST-ID)",
+        "REQ(USER-AGENT?X-NONE)",
+        "RESP(CONTENT-TYPE)",
+        "RESP(:STATUS)",
+        "RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)",
+        "PROTOCOL",
+        "RESPONSE_CODE",
+        "RESPONSE_FLAGS",
+        "RESPONSE_CODE_DETAILS",
+        "BYTES_RECEIVED",
+        "BYTES_SENT",
+        "DURATION",
+        "RESPONSE_DURATION",
+        "UPSTREAM_HOST",
+        "UPSTREAM_CLUSTER",
+        "UPSTREAM_LOCAL_ADDRESS",
+        "DOWNSTREAM_LOCAL_ADDRESS",
+        "DOWNSTREAM_LOCAL_PORT",
+        "DOWNSTREAM_REMOTE_ADDRESS",
+        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
+        "DOWNSTREAM_PEER_URI_SAN",
+        "REQUESTED_SERVER_NAME",
+        "ROUTE_NAME",
+        "STREAM_ID",
+        "RINGWALL_RULE",
+    ];
+    let text: String = NAMES.iter().map(|name| format!("%{name}%|")).collect();
+    let joined = json!(NAMES.iter().map(|name| format!("<%{name}%>")).collect::<Vec<_>>());
+    let typed = json!(NAMES.iter().map(|name| format!("%{name}%")).collect::<Vec<_>>());
+    let formats = [Format::text(&text).0, Format::json(&joined).0, Format::json(&typed).0];
+    let plain = || Exchange { target: "/api".into(), ..exchange(Role::Edge) };
+    for format in &formats {
+        let mut pen = Pen::default();
+        let mut check = |changed: Exchange| {
+            let alone = render(format, &changed);
+            assert_eq!(render_with(format, &changed, &mut pen), alone);
+            alone
+        };
+        let first = check(plain());
+        for one in CHANGES {
+            for other in CHANGES {
+                let mut changed = plain();
+                one(&mut changed);
+                other(&mut changed);
+                // Each change is one that is seen.
+                assert_ne!(check(changed), first);
+                check(plain());
+            }
+        }
+    }
+    // Two formats in one place, until it changes hands.
+    let mut pen = Pen::default();
+    for turn in 0..100 {
+        let format = &formats[turn / 40];
+        assert_eq!(render_with(format, &plain(), &mut pen), render(format, &plain()));
+    }
 }

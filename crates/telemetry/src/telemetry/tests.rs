@@ -382,6 +382,17 @@ fn a_refused_copy_is_a_line_and_two_counts() {
 }
 
 #[test]
+fn an_orderly_end_writes_all_that_was_told() {
+    let room = room(1000);
+    let format = Format::text("%BYTES_SENT%").0;
+    room.telemetry.follow(Logs { access: vec![AccessLog { which: Which::All, format }] });
+    let told = |sent| Event::Exchange(Box::new(Exchange { sent, ..exchange(Role::Edge) }));
+    (0..200).for_each(|sent| tell(&room, &RuleBook::default(), told(sent)));
+    drop(room.telemetry);
+    assert_eq!(room.access.text(), (0..200).map(|sent| format!("{sent}\n")).collect::<String>());
+}
+
+#[test]
 fn a_log_that_cannot_keep_up_loses_lines_and_counts_them() {
     let room = room(5);
     room.telemetry.follow(Logs { access: vec![AccessLog { which: Which::All, format: Format::text("x").0 }] });
