@@ -13,8 +13,10 @@ pub type Target = fn(&[u8]);
 /// All targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("access_format", access_format),
+    ("binary_message", binary_message),
     ("bot", bot),
     ("chunk", chunks),
+    ("content_coding", content_coding),
     ("dns", names),
     ("dns_answer", answers),
     ("head", head),
@@ -313,6 +315,63 @@ fn waf_body(bytes: &[u8]) {
     let fields = kinds[usize::from(*first) % kinds.len()];
     let with = matched(waf, fields, body, ringwall_waf::Prefilter::On);
     assert_eq!(with, matched(waf, fields, body, ringwall_waf::Prefilter::Off));
+}
+
+/// A binary message of a WebSocket: the texts in it are judged, with and without the prefilter alike.
+fn binary_message(bytes: &[u8]) {
+    use ringwall_waf::{Fuel, Prefilter};
+    use std::sync::{Arc, OnceLock};
+    const RULES: &str = "SecRuleEngine DetectionOnly\nSecRequestBodyAccess On\n\
+        SecRule ARGS:message|ARGS:/^json/ \"@contains attack\" \"id:1,phase:2,deny,t:none,t:jsDecode\"\n\
+        SecRule REQUEST_BODY \"@rx (?i)att(?:ack|empt)\" \"id:2,phase:2,pass\"\n";
+    static WAF: OnceLock<Arc<ringwall_waf::Waf>> = OnceLock::new();
+    let waf = WAF.get_or_init(|| rules(RULES));
+    let found = |prefilter| {
+        let profile = waf.profile(ringwall_waf::Settings { prefilter, ..Default::default() });
+        let mut transaction = waf.begin(&profile.unwrap_or_else(|error| panic!("{error}")), Timestamp(0));
+        let _ = transaction.phase1(Fuel(1_000_000));
+        let _ = transaction.binary_message(bytes);
+        let _ = transaction.phase2(Fuel::ENDLESS);
+        transaction.report().matched.iter().map(|one| one.id).collect::<Vec<_>>()
+    };
+    let with = found(Prefilter::On);
+    assert_eq!(with, found(Prefilter::Off));
+    // Its bytes are the body, whatever texts were found in it.
+    assert!(with.contains(&2) || !bytes.windows(6).any(|text| text == b"attack"));
+}
+
+/// The first byte chooses the coding, the second the sizes of parts: a stream says the same in any parts, never more at a
+/// time than was asked for, and nothing behind its end.
+fn content_coding(bytes: &[u8]) {
+    use ringwall_waf::coding::Decoder;
+    const MOST: usize = 1 << 20;
+    let [coding, size, coded @ ..] = bytes else { return };
+    let names = [&b"gzip"[..], b"deflate", b"br"];
+    let name = names[usize::from(*coding) % names.len()];
+    let read = |size: usize| {
+        let Ok(Some(mut decoder)) = Decoder::of(name) else { panic!("a coding that is read") };
+        let (mut out, mut waiting) = (Vec::new(), Vec::new());
+        for part in coded.chunks(size) {
+            waiting.extend_from_slice(part);
+            loop {
+                let before = out.len();
+                let Ok(used) = decoder.read(&waiting, &mut out, 4096) else { return (out, None) };
+                assert!(used <= waiting.len() && out.len() - before <= 4096 + (16 << 10));
+                waiting.drain(..used);
+                if (used == 0 && out.len() == before) || out.len() > MOST {
+                    break;
+                }
+            }
+        }
+        (out, Some(decoder.is_whole() && waiting.is_empty()))
+    };
+    let (whole, ended) = read(coded.len().max(1));
+    let (parts, ended_in_parts) = read(usize::from(*size).max(1));
+    if whole.len() <= MOST && parts.len() <= MOST {
+        assert_eq!(ended, ended_in_parts);
+        // What breaks may break before all that stood before it was made.
+        assert!(ended.is_none() || whole == parts);
+    }
 }
 
 /// Each transformation over the same bytes, alone and after two others.

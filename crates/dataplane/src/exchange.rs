@@ -92,7 +92,7 @@ async fn admit(
         sleep(delay.duration()).await;
     }
     let page = &conversation.shared.page;
-    let streams = judged::Streams::of(&**page, &mut call, &admitted, record.refusal());
+    let streams = judged::Streams::of(&**page, &mut call, &admitted, record.noted());
     let body = streams.request(body);
     turn().await;
     let forwarded = {
@@ -129,7 +129,14 @@ async fn admit(
     {
         return refuse(call.id, refused, record);
     }
-    streams.response(&**page, &call, &admitted, &mut response, &mut record);
+    if let Err(judged::Unreadable((layer, because))) =
+        streams.response(&**page, &call, &admitted, &mut response, &mut record)
+    {
+        record.ended(layer, because);
+        record.note(Note { flags: "-", details: "waf_response".into() });
+        let reply = Reply::text(502, "the response was withheld");
+        return finish(of_reply(call.id, reply).unwrap_or_else(|| of_status(502)), record);
+    }
     apply(&admitted.response_edits, &mut response.fields);
     if response.fields.first("date").is_none() {
         response.fields.push("date", clock::date_field());

@@ -115,8 +115,10 @@ pub trait Page: Send + Sync + 'static {
 /// What the messages of a stream are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {
-    /// What a WebSocket's client says: text, and what is text in binary messages.
+    /// What a WebSocket's client says.
     WebSocket,
+    /// What its server says.
+    WebSocketAnswer,
     /// A server-sent event, from the service.
     Event,
     /// A message of gRPC with its prefix, from the client.
@@ -128,10 +130,58 @@ pub enum MessageKind {
 /// What the page will say of a message: nothing, or the layer and rule that refuse it.
 pub type Verdict = Local<'static, Result<(), (Layer, Reason)>>;
 
+/// How a message of a WebSocket is meant (RFC 6455 section 5.6); messages of other streams are text here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// UTF-8.
+    Text,
+    /// In a format of the application's own.
+    Binary,
+}
+
+/// What becomes of binary messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// They are judged.
+    Judge,
+    /// This layer and rule refuse them.
+    Refuse((Layer, Reason)),
+    /// They pass, and nobody looks at them.
+    Pass,
+}
+
+/// What becomes of a stream that comes compressed.
+pub enum Coded {
+    /// It is not.
+    Plain,
+    /// This undoes it; it goes on as it was read.
+    Read(Box<dyn Decode>),
+    /// It cannot be read: this layer and rule refuse it.
+    Refuse((Layer, Reason)),
+    /// It cannot be read, and passes.
+    Pass,
+}
+
+/// Undoes a content coding, part by part.
+pub trait Decode {
+    /// Adds what the input says to `out`, at most about `most` bytes, and tells how much of the input was used. When
+    /// nothing was used and nothing made, it needs more. `None`: the input is not what the coding says.
+    fn read(&mut self, input: &[u8], out: &mut Vec<u8>, most: usize) -> Option<usize>;
+}
+
 /// Judges messages of one stream.
 pub trait Messages {
     /// Judges one message; it waits meanwhile, and with it what comes after it.
-    fn judge(&self, message: Bytes) -> Verdict;
+    fn judge(&self, message: Bytes, form: Form) -> Verdict;
+
+    /// What becomes of binary messages.
+    fn binary(&self) -> Binary;
+
+    /// What becomes of a stream with that `Content-Encoding`.
+    fn coded(&self, codings: &[u8]) -> Coded;
+
+    /// The layer and rule that refuse a stream that breaks the coding it claims.
+    fn unreadable(&self) -> (Layer, Reason);
 
     /// The longest message, in bytes.
     fn longest(&self) -> usize;

@@ -88,6 +88,20 @@ pub fn is_grpc(fields: &Fields, version: ringwall_model::Version) -> bool {
     named && matches!(media.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
 }
 
+/// Leaves of `Accept-Encoding` the codings that can be read on the way back (RFC 9110 section 12.5.3); `identity` when none
+/// is left. What is not there stays so: nobody compresses unasked.
+pub fn accept_codings(fields: &mut Fields, is_read: impl Fn(&[u8]) -> bool) {
+    let name = |element: &[u8]| octets::trim(element.split(|octet| *octet == b';').next().unwrap_or_default()).to_vec();
+    let fits = |element: &&[u8]| is_read(&name(element));
+    let elements = || fields.all("accept-encoding").flat_map(|value| octets::elements(value));
+    if elements().all(|element| fits(&element)) {
+        return;
+    }
+    let left: Vec<&[u8]> = elements().filter(fits).collect();
+    let value = if left.is_empty() { b"identity".to_vec() } else { left.join(&b", "[..]) };
+    fields.set("accept-encoding", value);
+}
+
 /// The protocol that the peer asks to change to: `Upgrade`, when `Connection` nominates it (RFC 9110 section 7.8).
 pub fn upgrade(fields: &Fields) -> Option<&[u8]> {
     nominated(fields).any(|name| name.eq_ignore_ascii_case(b"upgrade")).then_some(())?;
@@ -119,7 +133,9 @@ pub fn append_forwarded_for(fields: &mut Fields, address: Bytes) {
 
 #[cfg(test)]
 mod tests {
-    use super::{append_forwarded_for, closes, drop_nominated, is_hop_by_hop, strip_hop_by_hop, upgrade};
+    use super::{
+        accept_codings, append_forwarded_for, closes, drop_nominated, is_hop_by_hop, strip_hop_by_hop, upgrade,
+    };
     use ringwall_model::{Fields, Version};
 
     fn fields(lines: &[(&'static str, &'static str)]) -> Fields {
@@ -145,6 +161,23 @@ mod tests {
         assert!(closes(&sent, Version::Http11));
         strip_hop_by_hop(&mut sent);
         assert_eq!(sent, fields(&[("host", "a"), ("x-kept", "3"), ("te", "trailers")]));
+    }
+
+    #[test]
+    fn only_codings_that_can_be_read_are_asked_for() {
+        let known = |name: &[u8]| matches!(name, b"gzip" | b"br" | b"identity");
+        for (asked, left) in [
+            (&["gzip, br;q=0.5"][..], &["gzip, br;q=0.5"][..]),
+            (&["gzip, deflate;q=0.5, br ;q=1", "zstd, *"], &["gzip, br ;q=1"]),
+            (&["zstd"], &["identity"]),
+            (&["*"], &["identity"]),
+            (&[], &[]),
+        ] {
+            let lines = |values: &[&'static str]| values.iter().map(|it| ("accept-encoding", *it)).collect::<Vec<_>>();
+            let mut sent = fields(&lines(asked));
+            accept_codings(&mut sent, known);
+            assert_eq!(sent, fields(&lines(left)), "{asked:?}");
+        }
     }
 
     #[test]

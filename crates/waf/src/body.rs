@@ -3,7 +3,8 @@
 //! In: the body and what it claims to be. Out: `ARGS`, `FILES`, `XML`, `REQUEST_BODY`, error flags. Never: a body that
 //! is taken in part without saying so: what cannot be read sets `REQBODY_ERROR`. Start reading at [`read`].
 
-pub(crate) mod coding;
+mod binary;
+pub mod coding;
 mod graphql;
 mod grpc;
 pub(crate) mod json;
@@ -30,6 +31,8 @@ pub(crate) enum Processor {
     Grpc,
     /// One message of a stream (WebSocket, server-sent events): JSON when it begins so, else one text.
     Message,
+    /// One that is not text: the texts in it.
+    Binary,
 }
 
 impl Processor {
@@ -53,7 +56,7 @@ impl Processor {
             Self::UrlEncoded => "URLENCODED",
             Self::Multipart => "MULTIPART",
             // To rules they are JSON: their values are arguments, and nobody forces `REQUEST_BODY` on them.
-            Self::Json | Self::GraphQl | Self::Grpc | Self::Message => "JSON",
+            Self::Json | Self::GraphQl | Self::Grpc | Self::Message | Self::Binary => "JSON",
             Self::Xml => "XML",
         }
     }
@@ -69,12 +72,12 @@ impl Processor {
             Self::UrlEncoded
         } else if is(b"multipart/form-data") {
             Self::Multipart
+        } else if grpc::is_plain(media) || grpc::is_web(media) {
+            Self::Grpc
         } else if is(b"application/json") || ends(b"+json") || is(b"text/json") {
             Self::Json
         } else if is(b"text/xml") || is(b"application/xml") || ends(b"+xml") {
             Self::Xml
-        } else if is(b"application/grpc") || is(b"application/grpc+proto") || grpc::is_web(media) {
-            Self::Grpc
         } else {
             Self::None
         }
@@ -93,13 +96,15 @@ pub(crate) fn media_type(content_type: &[u8]) -> &[u8] {
 /// A body that is coded in a way that cannot be undone, or too long once it is: nothing of it was judged.
 pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(), &'static str> {
     let mut body = std::mem::take(&mut state.request_body);
-    // A message of a stream is no body: its call's head promised none.
-    if state.processor != Processor::Message {
+    // A message of a stream is no body: its call's head promised none, and no coding of one.
+    let is_message = matches!(state.processor, Processor::Message | Processor::Binary);
+    if !is_message {
         state.set_number(V::RequestBodyLength, state.request_body_seen.max(body.len() as u64));
     }
     if state.request_access == Access::On
         && !body.is_empty()
-        && let Some(decoded) = coding::decode(&codings(state, V::RequestHeaders), &body, limit, coding::Beyond::Refuse)
+        && !is_message
+        && let Some(decoded) = decoded(&body, limit, state)
     {
         match decoded {
             Ok(decoded) => body = decoded,
@@ -116,7 +121,8 @@ pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(),
     if state.request_access == Access::On && !body.is_empty() {
         let length = body.len();
         state.will_read(length);
-        let is_asked = state.processor == Processor::UrlEncoded || state.force_body == Access::On;
+        let has_body = matches!(state.processor, Processor::UrlEncoded | Processor::Binary);
+        let is_asked = has_body || state.force_body == Access::On;
         let read = match state.processor {
             Processor::None => Ok(()),
             Processor::UrlEncoded => {
@@ -132,6 +138,7 @@ pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(),
             }
             Processor::Grpc => grpc::read(rules, limit, &body, state),
             Processor::Message => message(rules, &body, state),
+            Processor::Binary => binary::read(rules, &body, state),
         };
         if let Err(why) = read {
             fault(state, why);
@@ -144,6 +151,17 @@ pub(crate) fn read(rules: &Rules, limit: usize, state: &mut State) -> Result<(),
     state.request_body = shown;
     totals(rules, state);
     Ok(())
+}
+
+/// The body without its content codings; `None`: it has none.
+fn decoded(body: &[u8], limit: usize, state: &State) -> Option<Result<Vec<u8>, &'static str>> {
+    let codings = codings(state, V::RequestHeaders);
+    let media = media_type(state.texts.bytes(state.content_type));
+    if state.processor == Processor::Grpc && !grpc::is_web(media) && !codings.is_empty() {
+        // Messages of gRPC are compressed each for itself: its servers would not undo this (gRPC over HTTP/2).
+        return Some(Err(coding::UNKNOWN));
+    }
+    coding::decode(&codings, body, limit, coding::Beyond::Refuse)
 }
 
 /// Reads JSON; the body is used up unless somebody asks for it.

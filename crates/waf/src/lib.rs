@@ -50,6 +50,7 @@ mod variable;
 mod waf;
 
 pub use audit::AuditFormat;
+pub use body::coding;
 pub use bundle::{ArchiveError, Bundle};
 pub use collections::Collections;
 pub use configuration::{Access, Engine, Exclude, Overflow, Prefilter, Settings};

@@ -194,11 +194,26 @@ impl Transaction {
     /// Takes one whole message of a stream (WebSocket text, a server-sent event) in place of a body, after phase 1.
     /// A transaction judges one message; the stream is not held back meanwhile.
     pub fn message(&mut self, message: &[u8]) -> BodyRoom {
+        self.message_by(body::Processor::Message, message)
+    }
+
+    /// The same for a message that is not text, in a format that only its application knows.
+    pub fn binary_message(&mut self, message: &[u8]) -> BodyRoom {
+        self.message_by(body::Processor::Binary, message)
+    }
+
+    fn message_by(&mut self, processor: body::Processor, message: &[u8]) -> BodyRoom {
         if let Some(state) = &mut self.state {
-            state.processor = body::Processor::Message;
-            state.set(Variable::ReqbodyProcessor, state.processor.name().as_bytes());
+            state.processor = processor;
+            state.set(Variable::ReqbodyProcessor, processor.name().as_bytes());
         }
         self.request_body(message)
+    }
+
+    /// Why the arguments or the body of the request were not read to their end, when they were not and the transaction
+    /// may refuse: what stands behind that was seen by no rule. After phase 2.
+    pub fn unread(&self) -> Option<&'static str> {
+        self.state.as_ref().filter(|state| state.engine == Engine::On)?.faults.first().copied()
     }
 
     /// Takes one whole event of a response that is a stream (a server-sent event) in place of its body, after phase 3.

@@ -10,14 +10,15 @@ mod declared;
 mod tests;
 mod told;
 
-use crate::message::MessageKind;
+use crate::message::{Form, MessageKind, UNREADABLE, refuses_unreadable};
 use crate::outside::{Aside, Outside, Work};
 use bytes::Bytes;
 use declared::Found;
+use ringwall_manifest::ringwall::waf_policy::Unreadable;
 use ringwall_manifest::world::firewall::Guard;
 use ringwall_model::{BodyLength, Call, CallId, Decision, Fields, Inspected, Reason, Reply, Timestamp, Version};
 use ringwall_waf::bot::Sender;
-use ringwall_waf::{BodyRoom, Engine, Fuel, Progress, ResponseHead, Transaction};
+use ringwall_waf::{Access, BodyRoom, Engine, Fuel, Progress, ResponseHead, Transaction};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct Inspection {
     transaction: Option<Transaction>,
     /// What the API's document does not declare.
     found: Option<Found>,
+    /// Why the request was not read to its end, where it is refused for that.
+    unread: Option<&'static str>,
     client: IpAddr,
 }
 
@@ -100,6 +103,9 @@ impl Inspection {
         if let Some(refused) = self.phase(Phase::RequestBody, body.len(), outside).await {
             return refused;
         }
+        if let Some(refused) = self.unread(call) {
+            return refused;
+        }
         let whole = (!streams).then_some(&*body);
         let misfit = fitting.and_then(|(api, fitting)| self.declared_body(api, fitting, call, whole));
         misfit.unwrap_or_else(|| self.passes())
@@ -121,57 +127,76 @@ impl Inspection {
         }
         transaction.call(call);
         let client = call.client.address;
-        Self { guard: Arc::clone(guard), transaction: Some(transaction), found: None, client }
+        Self { guard: Arc::clone(guard), transaction: Some(transaction), found: None, unread: None, client }
     }
 
     /// What is in force for the messages of a call's stream; `None` where they are not looked at.
-    pub(crate) fn guard_of_messages(&self, kind: MessageKind, call: &Call) -> Option<Arc<Guard>> {
-        let fresh = Self::of_message(&self.guard, call, Timestamp(0));
-        let transaction = fresh.transaction.as_ref()?;
-        let wants = match kind {
-            MessageKind::Event | MessageKind::GrpcAnswer => transaction.wants_events(),
-            MessageKind::WebSocket | MessageKind::Grpc => transaction.wants_request_body(),
-        };
-        wants.then(|| Arc::clone(&self.guard))
+    pub(crate) fn guard_of_messages(&self, kind: MessageKind) -> Option<Arc<Guard>> {
+        let looks = if kind.is_answer() { self.guard.responses } else { self.guard.requests };
+        (looks == Access::On).then(|| Arc::clone(&self.guard))
+    }
+
+    /// Whether answers to the call are looked at.
+    pub(crate) fn looks_at_answers(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::wants_events)
     }
 
     /// Judges one message of a stream.
     pub(crate) async fn message(
         &mut self,
         kind: MessageKind,
-        message: &[u8],
+        (message, form): (&[u8], Form),
         call: &Call,
         aside: &impl Aside,
     ) -> Decision {
         if let Some(refused) = self.phase(Phase::RequestHead, 0, aside).await {
             return refused;
         }
+        if kind.is_answer() {
+            return self.answer(kind, (message, form), call, aside).await;
+        }
         let Some(transaction) = &mut self.transaction else { return self.passes() };
-        let room = match kind {
-            MessageKind::WebSocket => transaction.message(message),
-            MessageKind::Grpc => transaction.request_body(message),
-            MessageKind::Event | MessageKind::GrpcAnswer => {
-                let head = ResponseHead { status: 200, protocol: call.version.as_str().as_bytes() };
-                let (media, message): (&[u8], _) = match kind {
-                    // Texts in a message of Protocol Buffers stand as they are: rules over answers find them there.
-                    MessageKind::GrpcAnswer => (b"application/grpc", message.get(5..).unwrap_or_default()),
-                    _ => (b"text/event-stream", message),
-                };
-                transaction.response_head(&head, [(&b"content-type"[..], media)].into_iter());
-                if let Some(refused) = self.phase(Phase::ResponseHead, 0, aside).await {
-                    return refused;
-                }
-                self.transaction.as_mut().map_or(BodyRoom::Full, |transaction| transaction.event(message))
-            }
+        let room = match (kind, form) {
+            (MessageKind::Grpc, _) => transaction.request_body(message),
+            (_, Form::Text) => transaction.message(message),
+            (_, Form::Binary) => transaction.binary_message(message),
         };
         if room == BodyRoom::Refuse {
             return self.refused();
         }
-        let phase = match kind {
-            MessageKind::Event | MessageKind::GrpcAnswer => Phase::ResponseBody,
-            MessageKind::WebSocket | MessageKind::Grpc => Phase::RequestBody,
+        let refused = self.phase(Phase::RequestBody, message.len(), aside).await;
+        refused.or_else(|| self.unread(call)).unwrap_or_else(|| self.passes())
+    }
+
+    /// One from the service.
+    async fn answer(
+        &mut self,
+        kind: MessageKind,
+        (message, form): (&[u8], Form),
+        call: &Call,
+        aside: &impl Aside,
+    ) -> Decision {
+        let Some(transaction) = &mut self.transaction else { return self.passes() };
+        let (status, media, message): (_, &[u8], _) = match (kind, form) {
+            // It was asked not to compress them.
+            (MessageKind::GrpcAnswer, _) if message.first() == Some(&1) && refuses_unreadable(&self.guard) => {
+                return unreadable(502);
+            }
+            // Texts in a message of Protocol Buffers stand as they are: rules over answers find them there.
+            (MessageKind::GrpcAnswer, _) => (200, b"application/grpc", message.get(5..).unwrap_or_default()),
+            (MessageKind::WebSocketAnswer, Form::Text) => (101, b"text/plain", message),
+            (MessageKind::WebSocketAnswer, Form::Binary) => (101, b"application/octet-stream", message),
+            _ => (200, b"text/event-stream", message),
         };
-        self.phase(phase, message.len(), aside).await.unwrap_or_else(|| self.passes())
+        let head = ResponseHead { status, protocol: call.version.as_str().as_bytes() };
+        transaction.response_head(&head, [(&b"content-type"[..], media)].into_iter());
+        if let Some(refused) = self.phase(Phase::ResponseHead, 0, aside).await {
+            return refused;
+        }
+        if self.transaction.as_mut().is_some_and(|transaction| transaction.event(message) == BodyRoom::Refuse) {
+            return self.refused();
+        }
+        self.phase(Phase::ResponseBody, message.len(), aside).await.unwrap_or_else(|| self.passes())
     }
 
     /// Judges the head of a request that is refused anyway, its arguments too; nothing of its body can be told. Gives the
@@ -216,9 +241,24 @@ impl Inspection {
         self.phase(Phase::ResponseBody, body.len(), aside).await.unwrap_or_else(|| self.passes())
     }
 
+    /// The refusal of a response whose body was to be looked at and cannot be read: it is in a coding that is not read, or
+    /// its client asked for parts of it, in which nothing is whole.
+    pub(crate) fn unreadable_response(&self, status: u16, fields: &Fields) -> Option<Decision> {
+        if !self.looks_at_answers() || !refuses_unreadable(&self.guard) {
+            return None;
+        }
+        let is_wanted = self.wants_response().is_some();
+        let parts = |media: &Bytes| media.to_ascii_lowercase().starts_with(b"multipart/byteranges");
+        if status == 206 && (is_wanted || fields.first("content-type").is_some_and(parts)) {
+            return Some(unreadable(416));
+        }
+        let coded = |coding: &Bytes| !ringwall_waf::coding::is_read(coding);
+        (is_wanted && fields.all("content-encoding").any(coded)).then(|| unreadable(502))
+    }
+
     /// Ends the transaction with phase 5 and says what it found; `None` when that is nothing.
     pub fn finish(&mut self, id: CallId) -> Option<Box<Inspected>> {
-        told::told(&mut self.transaction.take()?, self.found.take(), id)
+        told::told(&mut self.transaction.take()?, (self.found.take(), self.unread.take()), id)
     }
 
     /// Works on a phase: here while it is small, else aside. A refusal, or `None`.
@@ -246,6 +286,21 @@ impl Inspection {
         }
     }
 
+    /// The refusal of a request that could not be read to its end, behind which anything may stand.
+    fn unread(&mut self, call: &Call) -> Option<Decision> {
+        let why = self.transaction.as_ref()?.unread().or_else(|| self.in_two_ways(call));
+        let why = why.filter(|_| self.guard.unread.request == Unreadable::Refuse)?;
+        self.unread = Some(why);
+        Some(broken("waf/request-unreadable", 400, "Bad Request"))
+    }
+
+    /// Whether servers would read a body in one way or another, by the one or the other of two types.
+    fn in_two_ways(&self, call: &Call) -> Option<&'static str> {
+        let mut types = call.fields.all("content-type");
+        let first = types.next().filter(|_| self.guard.engine == Engine::On && call.body != BodyLength::Empty)?;
+        types.any(|other| other != first).then_some("it has two different types")
+    }
+
     fn passes(&self) -> Decision {
         Decision::Pass { because: self.guard.passes() }
     }
@@ -269,9 +324,16 @@ const fn says(status: u16) -> &'static str {
         400 => "Bad Request",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
         500..=599 => "the response was withheld",
         _ => "Forbidden",
     }
+}
+
+/// What a client gets in place of an answer that cannot be read.
+fn unreadable(status: u16) -> Decision {
+    let reply = Reply::text(status, Bytes::from_static(says(status).as_bytes()));
+    Decision::Refuse { because: UNREADABLE, reply }
 }
 
 fn broken(rule: &'static str, status: u16, says: &'static str) -> Decision {

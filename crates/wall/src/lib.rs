@@ -28,7 +28,7 @@ pub mod reading;
 mod request;
 mod response;
 
-pub use message::{MessageKind, Messages};
+pub use message::{Coded, Form, MessageKind, Messages};
 pub use outcome::{Admitted, Copied, Hop, Labels, Outcome, Refused};
 pub use outside::{Aside, BodyFault, Busy, Outside, Stage, Work};
 pub use request::request;

@@ -11,6 +11,7 @@ use crate::outside::{Outside, Stage};
 use crate::packet;
 use ringwall_gateway::Gateway;
 use ringwall_gateway::plugin::rate_limiting::OnFailure;
+use ringwall_head::fields::accept_codings;
 use ringwall_manifest::World;
 use ringwall_manifest::ringwall::waf_policy::Subject;
 use ringwall_manifest::world::firewall::Guard;
@@ -39,8 +40,14 @@ pub async fn request(world: &World, listener: &Listener, call: &mut Call, outsid
         inspection: None,
     };
     match page.walk(call, outside).await {
-        // Written in its place: it is large, and made for each call.
-        Ok(hop) => Outcome::Admitted(Box::write(Box::new_uninit(), page.admit(hop))),
+        Ok(hop) => {
+            if page.inspection.as_ref().is_some_and(Inspection::looks_at_answers) {
+                // An answer that the client alone can read would pass unread.
+                accept_codings(&mut call.fields, ringwall_waf::coding::is_read);
+            }
+            // Written in its place: it is large, and made for each call.
+            Outcome::Admitted(Box::write(Box::new_uninit(), page.admit(hop)))
+        }
         Err(end) => Outcome::Refused(Box::new(page.end(*end, call))),
     }
 }

@@ -72,6 +72,12 @@ async fn judge<B: AsRef<[u8]>, F: Future<Output = B>>(
     body: impl FnOnce(u64) -> F,
 ) -> Decision {
     let decision = inspection.response_head(head.status, head.version, head.fields, aside).await;
+    if let Decision::Pass { .. } = decision
+        && head.body == Follows::Body
+        && let Some(refused) = inspection.unreadable_response(head.status, head.fields)
+    {
+        return refused;
+    }
     let wanted = inspection.wants_response().filter(|_| head.body == Follows::Body);
     match (&decision, wanted) {
         (Decision::Refuse { .. }, _) => decision,

@@ -117,7 +117,11 @@ const BEYOND: &str = "\n## Beyond ModSecurity\n
   the same member.
 - `XML:` takes paths of child and descendant steps, `@name` and `text()`, with prefixes of `xmlns`; no predicates.
 - `@validateSchema FILE` takes a JSON Schema (types, bounds, patterns, properties, items, combinations), not XML Schema.
-- gzip, deflate and br are undone before a body is judged, up to the body's limit.
+- gzip, deflate and br are undone before a body is judged, up to the body's limit: all members of gzip; what has something
+  behind its end, or could be undone in two ways, is refused.
+- A request that is not read to its end (`REQBODY_ERROR`) is refused by the page, whether or not a rule of the set asks for
+  that: see \"What a client could choose\" in `docs/request.md`.
+- A binary message of a WebSocket is `REQUEST_BODY`, and each text in it `ARGS:message`, or JSON arguments.
 - Patterns run in linear time; those with look-around or back-references run under a limit of steps.
 
 ## An API's own document

@@ -1,6 +1,6 @@
 //! What becomes the event of one exchange: filled as it goes, told once, when the response has gone or was given up.
 
-use crate::judged::Refusal;
+use crate::judged::Noted;
 use crate::message::{Body, BodyError, Frame, Response, Source};
 use crate::page::{Admitted, Labels, Refused, Witness};
 use crate::standing::Hold;
@@ -35,7 +35,7 @@ pub(crate) struct Record {
     went: Went,
     tracing: Tracing,
     witness: Option<Witness>,
-    refusal: Refusal,
+    noted: Noted,
     /// As long as it goes on it is judged again.
     hold: Option<Rc<Hold>>,
 }
@@ -120,7 +120,7 @@ impl Record {
             went: Went::Begun,
             tracing: Tracing::Off,
             witness: None,
-            refusal: Refusal::default(),
+            noted: Noted::default(),
             hold: None,
         }
     }
@@ -219,14 +219,13 @@ impl Record {
         });
     }
 
-    /// Where it is noted that a message of the call's stream was refused.
-    pub(super) fn refusal(&self) -> Refusal {
-        self.refusal.clone()
+    /// Where it is noted what becomes of the call's streams.
+    pub(super) fn noted(&self) -> Noted {
+        self.noted.clone()
     }
 
-    /// Events went by that the firewall would have looked at, had they not been compressed.
-    pub(crate) fn unread(&mut self) {
-        let because = Reason::Builtin("waf/compressed-events-not-read");
+    /// Something passed that the firewall would have looked at, could it be read.
+    pub(crate) fn unread(&mut self, because: Reason) {
         self.with_event(|event| event.trace.note(Layer::Waf, &Decision::Pass { because }));
     }
 
@@ -283,6 +282,9 @@ fn labelled(event: &mut Exchange, labels: &Labels) {
 impl Drop for Record {
     fn drop(&mut self) {
         self.inspected();
+        if let Some(because) = self.noted.unread.get() {
+            self.unread(because);
+        }
         let Some(mut event) = self.event.take() else { return };
         event.received = self.received.get();
         event.duration = Millis(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX));
@@ -299,7 +301,7 @@ impl Drop for Record {
             Went::Begun | Went::Broken => {}
         }
         // What ended it says more than how it broke off.
-        if let Some(by) = self.refusal.get() {
+        if let Some(by) = self.noted.refused.get() {
             event.refused = Some(by);
             event.details = "message_refused".into();
         }

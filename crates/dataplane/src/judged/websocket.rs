@@ -1,10 +1,12 @@
-//! The server's end of a WebSocket, behind a judge: what the client writes to it is cut into frames, and a text message
-//! goes on when it was judged. So does a binary message that is text (UTF-8, as JSON is); from the byte on that is none, a
-//! binary message goes on unread, and so do control frames.
+//! The server's end of a WebSocket, behind a judge: what either side writes is cut into frames, and a message goes on when
+//! it was judged, whole. Control frames go on as they are. A side that nobody judges is only followed.
+//!
+//! In: the bytes of both sides. Out: the same, up to the first message that is refused; then both sides are told why.
+//! Bounded: of each side one message, and a part. Start reading at [`Way::cut`].
 
-use super::Refusal;
+use super::Noted;
 use crate::link::Io;
-use crate::page::{Messages, Verdict};
+use crate::page::{Binary, Form, Messages, Verdict};
 use bytes::{Buf, BytesMut};
 use ringwall_head::messages::{FrameHead, frame_head};
 use ringwall_model::{Layer, Reason};
@@ -16,35 +18,31 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// So much is taken from the client at a time.
 const PART: usize = 16 * 1024;
-/// `Policy Violation`, RFC 6455 section 7.4.1.
-const VIOLATION: u16 = 1008;
-/// `Protocol error`.
-const PROTOCOL: u16 = 1002;
-/// `Message Too Big`.
-const TOO_BIG: u16 = 1009;
+/// So much of what the server says.
+const SAID: usize = 8 * 1024;
+
+/// Why a WebSocket is closed, RFC 6455 section 7.4.1.
+mod code {
+    /// `Protocol error`.
+    pub const PROTOCOL: u16 = 1002;
+    /// `Unsupported Data`.
+    pub const UNSUPPORTED: u16 = 1003;
+    /// `Invalid frame payload data`: a text that is not UTF-8.
+    pub const INVALID: u16 = 1007;
+    /// `Policy Violation`.
+    pub const VIOLATION: u16 = 1008;
+    /// `Message Too Big`.
+    pub const TOO_BIG: u16 = 1009;
+}
 
 /// The guarded end.
 pub(super) struct Guarded {
     io: Box<dyn Io>,
-    messages: Rc<dyn Messages>,
-    refusal: Refusal,
-    /// From the client, not cut yet.
-    input: BytesMut,
-    /// Frames of a message that is not whole or not judged yet, as they came.
-    held: BytesMut,
-    /// Its text.
-    text: Vec<u8>,
-    /// The message that has begun and not ended.
-    inside: Inside,
-    /// What is known of the payload of a binary frame that is not whole.
-    looked: Looked,
-    /// Bytes of a frame that go on as they come.
-    passing: u64,
-    judging: Option<Verdict>,
-    /// For the server.
-    output: BytesMut,
-    /// What the server says: bytes of its frame that are still to come, and its head as far as it came.
-    from_server: Walk,
+    /// From the client.
+    asked: Way,
+    /// From the server.
+    said: Way,
+    noted: Noted,
     /// The last frame for the client, once something was refused.
     last: Option<BytesMut>,
     /// Whether the client has it, or cannot have it.
@@ -52,150 +50,94 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    pub(super) fn new(io: Box<dyn Io>, messages: Rc<dyn Messages>, refusal: Refusal) -> Self {
-        Self {
-            io,
-            messages,
-            refusal,
-            input: BytesMut::new(),
-            held: BytesMut::new(),
-            text: Vec::new(),
-            inside: Inside::Nothing,
-            looked: Looked::default(),
-            passing: 0,
-            judging: None,
-            output: BytesMut::new(),
-            from_server: Walk::default(),
-            last: None,
-            told: false,
-        }
+    /// Each side with who judges it.
+    pub(super) fn new(
+        io: Box<dyn Io>,
+        asked: Option<Rc<dyn Messages>>,
+        said: Option<Rc<dyn Messages>>,
+        noted: Noted,
+    ) -> Self {
+        let (asked, said) = (Way::new(asked, noted.clone()), Way::new(said, noted.clone()));
+        Self { io, asked, said, noted, last: None, told: false }
     }
 
-    /// Cuts, judges and writes all that can be.
+    /// Cuts, judges and writes all of the client's that can be.
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            while !self.output.is_empty() {
-                let written = ready!(Pin::new(&mut self.io).poll_write(context, &self.output))?;
+            while !self.asked.output.is_empty() {
+                let written = ready!(Pin::new(&mut self.io).poll_write(context, &self.asked.output))?;
                 if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
-                self.output.advance(written);
+                self.asked.output.advance(written);
             }
-            if let Some(judging) = &mut self.judging {
-                let verdict = ready!(judging.as_mut().poll(context));
-                self.judging = None;
-                match verdict {
-                    Ok(()) => self.output.unsplit(std::mem::take(&mut self.held)),
-                    Err(by) => self.refuse(by, VIOLATION),
-                }
-                continue;
-            }
-            if self.last.is_some() || !self.cut() {
+            if self.last.is_some() {
                 return Poll::Ready(Ok(()));
             }
-        }
-    }
-
-    /// Takes one frame, or a part of one that goes on unread, from the input; whether there was one.
-    fn cut(&mut self) -> bool {
-        if self.passing > 0 {
-            let now = usize::try_from(self.passing).unwrap_or(usize::MAX).min(self.input.len());
-            self.output.extend_from_slice(&self.input.split_to(now));
-            self.passing -= now as u64;
-            return now > 0;
-        }
-        let Some(head) = frame_head(&self.input) else { return false };
-        let violation = (Layer::Waf, Reason::Builtin("waf/websocket-framing"));
-        let is_control = head.opcode >= 8;
-        // No extension was negotiated, so no bit is reserved for one; a message does not begin inside of another.
-        let begins_inside = self.inside != Inside::Nothing && !is_control && head.opcode != 0;
-        if head.reserved || begins_inside || (is_control && head.length > 125) {
-            self.refuse(violation, PROTOCOL);
-            return true;
-        }
-        let message = match head.opcode {
-            0 => self.inside,
-            1 => Inside::Text,
-            2 => Inside::Binary,
-            _ => Inside::Nothing,
-        };
-        // Control frames may come between the frames of a message; they keep their place.
-        let keeps_place = is_control && matches!(self.inside, Inside::Text | Inside::Binary);
-        if !(matches!(message, Inside::Text | Inside::Binary) || keeps_place) {
-            if !is_control {
-                self.inside = if head.fin { Inside::Nothing } else { message };
-            }
-            self.passing = head.length.saturating_add(head.head as u64);
-            return true;
-        }
-        if message == Inside::Binary && !is_control && !self.may_be_text(&head) {
-            // The rest of the message goes on with what was held of it.
-            self.text = Vec::new();
-            self.output.unsplit(std::mem::take(&mut self.held));
-            self.inside = if head.fin { Inside::Nothing } else { Inside::Unread };
-            self.passing = head.length.saturating_add(head.head as u64);
-            return true;
-        }
-        let longest = self.messages.longest();
-        let length = usize::try_from(head.length).unwrap_or(usize::MAX);
-        // Of a binary frame so much must have come that it could be told from text.
-        let is_told = message != Inside::Binary || is_control || self.looked.at >= length.min(longest);
-        if is_told
-            && (self.text.len().saturating_add(length) > longest || self.held.len() > longest.saturating_mul(2) + PART)
-        {
-            self.refuse(self.messages.too_long(), TOO_BIG);
-            return true;
-        }
-        if self.input.len() < head.head.saturating_add(length) {
-            return false;
-        }
-        let frame = self.input.split_to(head.head + length);
-        self.held.extend_from_slice(&frame);
-        if !is_control {
-            self.text.extend(unmasked(&frame, &head, 0));
-            self.looked.at = 0;
-            self.inside = if head.fin { Inside::Nothing } else { message };
-            if head.fin {
-                self.looked = Looked::default();
-                let message = std::mem::take(&mut self.text).into();
-                self.judging = Some(self.messages.judge(message));
+            match ready!(self.asked.poll(context)) {
+                Step::Output => {}
+                Step::Needs => return Poll::Ready(Ok(())),
+                Step::Refuse(by, code) => self.refuse(by, code),
             }
         }
-        true
     }
 
-    /// Looks at what has come of the payload of a binary frame, each byte once: whether it can be text.
-    fn may_be_text(&mut self, head: &FrameHead) -> bool {
-        let from = self.looked.at;
-        let end = usize::try_from(head.length).unwrap_or(usize::MAX).saturating_add(head.head).min(self.input.len());
-        let come: Vec<u8> = unmasked(self.input.get(..end).unwrap_or_default(), head, from).collect();
-        let is_whole = (end - head.head.min(end)) as u64 == head.length;
-        let text = self.looked.take(&come) && !(head.fin && is_whole && !self.looked.rest.is_empty());
-        if !text {
-            self.looked = Looked::default();
-        }
-        text
-    }
-
-    /// Both sides are told why it ends.
+    /// Both sides are told why it ends, where they are between frames; inside of one nothing can be said.
     fn refuse(&mut self, by: (Layer, Reason), code: u16) {
-        self.refusal.set(Some(by));
-        (self.input, self.held, self.text) = (BytesMut::new(), BytesMut::new(), Vec::new());
+        self.noted.refused.set(Some(by));
         let code = code.to_be_bytes();
-        // A client masks its frames; a mask of zeros is one.
-        self.output.extend_from_slice(&[0x88, 0x82, 0, 0, 0, 0]);
-        self.output.extend_from_slice(&code);
-        let mut last = BytesMut::from(&[0x88, 0x02][..]);
-        last.extend_from_slice(&code);
+        if self.asked.end() {
+            // A client masks its frames; a mask of zeros is one.
+            self.asked.output.extend_from_slice(&[0x88, 0x82, 0, 0, 0, 0]);
+            self.asked.output.extend_from_slice(&code);
+        }
+        let mut last = BytesMut::new();
+        if self.said.end() {
+            last.extend_from_slice(&[0x88, 0x02]);
+            last.extend_from_slice(&code);
+        }
         self.last = Some(last);
     }
 }
 
-/// The payload of a frame from its byte `from` on, as far as it came.
-fn unmasked(frame: &[u8], head: &FrameHead, from: usize) -> impl Iterator<Item = u8> {
-    let mask = head.mask.unwrap_or_default();
-    let masks = mask.into_iter().cycle().skip(from % 4);
-    frame.iter().skip(head.head.saturating_add(from)).copied().zip(masks).map(|(byte, mask)| byte ^ mask)
+/// One side's frames, on their way to the other.
+struct Way {
+    /// `None`: nobody judges them.
+    messages: Option<Rc<dyn Messages>>,
+    noted: Noted,
+    /// Not cut yet.
+    input: BytesMut,
+    /// Frames of a message that is not whole or not judged yet, as they came.
+    held: BytesMut,
+    /// Its content.
+    message: Vec<u8>,
+    /// The message that has begun and not ended.
+    inside: Inside,
+    /// Bytes of a frame that go on as they come.
+    passing: u64,
+    judging: Option<Verdict>,
+    /// For the other side.
+    output: BytesMut,
+}
+
+/// How far a way came.
+enum Step {
+    /// There is something for the other side.
+    Output,
+    /// It needs more bytes.
+    Needs,
+    /// It ends here, by this rule and with this code.
+    Refuse((Layer, Reason), u16),
+}
+
+/// What was cut off.
+enum Cut {
+    /// A frame, or a part of one.
+    Some,
+    /// Nothing: more must come.
+    Needs,
+    /// What must not go on.
+    Refuse((Layer, Reason), u16),
 }
 
 /// A message that goes on over several frames.
@@ -203,66 +145,154 @@ fn unmasked(frame: &[u8], head: &FrameHead, from: usize) -> impl Iterator<Item =
 enum Inside {
     /// There is none.
     Nothing,
-    /// Of text.
-    Text,
-    /// A binary one that has been text by now.
-    Binary,
-    /// A binary one that is no text.
+    /// One that is judged.
+    Judged(Form),
+    /// One that passes unread.
     Unread,
 }
 
-/// What is known of a binary message: that it is text as far as it was looked at.
-#[derive(Default)]
-struct Looked {
-    /// Bytes of the frame's payload.
-    at: usize,
-    /// The first bytes of a character that is not whole.
-    rest: Vec<u8>,
-}
+const FRAMING: (Layer, Reason) = (Layer::Waf, Reason::Builtin("waf/websocket-framing"));
 
-impl Looked {
-    /// Takes more of it; whether it still can be text.
-    fn take(&mut self, more: &[u8]) -> bool {
-        self.at = self.at.saturating_add(more.len());
-        self.rest.extend_from_slice(more);
-        match std::str::from_utf8(&self.rest) {
-            Ok(_) => self.rest.clear(),
-            Err(error) if error.error_len().is_none() => drop(self.rest.drain(..error.valid_up_to())),
-            Err(_) => return false,
+impl Way {
+    fn new(messages: Option<Rc<dyn Messages>>, noted: Noted) -> Self {
+        Self {
+            messages,
+            noted,
+            input: BytesMut::new(),
+            held: BytesMut::new(),
+            message: Vec::new(),
+            inside: Inside::Nothing,
+            passing: 0,
+            judging: None,
+            output: BytesMut::new(),
         }
-        true
     }
-}
 
-/// Follows the frames that a side sends, to know where one ends.
-#[derive(Default)]
-struct Walk {
-    left: u64,
-    head: Vec<u8>,
-}
-
-impl Walk {
-    fn follow(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.left > 0 {
-                let now = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-                self.left -= now as u64;
-                bytes = bytes.get(now..).unwrap_or_default();
-                continue;
+    /// Cuts and judges until there is something for the other side.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            if let Some(judging) = &mut self.judging {
+                let verdict = ready!(judging.as_mut().poll(context));
+                self.judging = None;
+                match verdict {
+                    Ok(()) => self.output.unsplit(std::mem::take(&mut self.held)),
+                    Err(by) => return Poll::Ready(Step::Refuse(by, code::VIOLATION)),
+                }
             }
-            let Some((byte, rest)) = bytes.split_first() else { return };
-            self.head.push(*byte);
-            bytes = rest;
-            if let Some(found) = frame_head(&self.head) {
-                self.left = found.length;
-                self.head.clear();
+            if !self.output.is_empty() {
+                return Poll::Ready(Step::Output);
+            }
+            match self.cut() {
+                Cut::Some => {}
+                Cut::Needs => return Poll::Ready(Step::Needs),
+                Cut::Refuse(by, code) => return Poll::Ready(Step::Refuse(by, code)),
             }
         }
     }
 
-    fn is_between(&self) -> bool {
-        self.left == 0 && self.head.is_empty()
+    /// Takes one frame, or a part of one that goes on unread, from the input.
+    fn cut(&mut self) -> Cut {
+        if self.passing > 0 {
+            return self.pass();
+        }
+        let Some(head) = frame_head(&self.input) else { return Cut::Needs };
+        let Some(messages) = self.messages.clone() else {
+            self.passing = head.length.saturating_add(head.head as u64);
+            return self.pass();
+        };
+        let message = match self.message_of(&head, &*messages) {
+            Ok(message) => message,
+            Err((by, code)) => return Cut::Refuse(by, code),
+        };
+        let is_control = head.opcode >= 8;
+        // Control frames may come between the frames of a message; they keep their place.
+        let keeps_place = is_control && matches!(self.inside, Inside::Judged(_));
+        let Some(form) = message.form().or_else(|| if keeps_place { self.inside.form() } else { None }) else {
+            if !is_control {
+                self.inside = if head.fin { Inside::Nothing } else { message };
+            }
+            self.passing = head.length.saturating_add(head.head as u64);
+            return self.pass();
+        };
+        let longest = messages.longest();
+        let length = usize::try_from(head.length).unwrap_or(usize::MAX);
+        let held = self.held.len() > longest.saturating_mul(2).saturating_add(PART);
+        if self.message.len().saturating_add(length) > longest || held {
+            return Cut::Refuse(messages.too_long(), code::TOO_BIG);
+        }
+        if self.input.len() < head.head.saturating_add(length) {
+            return Cut::Needs;
+        }
+        let frame = self.input.split_to(head.head + length);
+        self.held.extend_from_slice(&frame);
+        if is_control {
+            return Cut::Some;
+        }
+        self.message.extend(unmasked(&frame, &head));
+        self.inside = if head.fin { Inside::Nothing } else { message };
+        if head.fin {
+            let message = std::mem::take(&mut self.message);
+            if form == Form::Text && std::str::from_utf8(&message).is_err() {
+                return Cut::Refuse(FRAMING, code::INVALID);
+            }
+            self.judging = Some(messages.judge(message.into(), form));
+        }
+        Cut::Some
     }
+
+    /// To which message a frame belongs, and whether it may come here (RFC 6455 section 5). No extension was negotiated,
+    /// so no bit is reserved for one.
+    fn message_of(&self, head: &FrameHead, messages: &dyn Messages) -> Result<Inside, ((Layer, Reason), u16)> {
+        let broken = Err((FRAMING, code::PROTOCOL));
+        if head.reserved {
+            return broken;
+        }
+        match head.opcode {
+            // A message does not begin inside of another, and none goes on that has not begun.
+            0 if self.inside != Inside::Nothing => Ok(self.inside),
+            1 if self.inside == Inside::Nothing => Ok(Inside::Judged(Form::Text)),
+            2 if self.inside == Inside::Nothing => match messages.binary() {
+                Binary::Judge => Ok(Inside::Judged(Form::Binary)),
+                Binary::Refuse(by) => Err((by, code::UNSUPPORTED)),
+                Binary::Pass => {
+                    self.noted.unread.set(Some(Reason::Builtin("waf/binary-not-read")));
+                    Ok(Inside::Unread)
+                }
+            },
+            8..=10 if head.fin && head.length <= 125 => Ok(Inside::Nothing),
+            _ => broken,
+        }
+    }
+
+    /// Lets of a frame go on what came.
+    fn pass(&mut self) -> Cut {
+        let now = usize::try_from(self.passing).unwrap_or(usize::MAX).min(self.input.len());
+        self.output.extend_from_slice(&self.input.split_to(now));
+        self.passing -= now as u64;
+        if now > 0 { Cut::Some } else { Cut::Needs }
+    }
+
+    /// Nothing more comes this way; whether the other side is between frames then.
+    fn end(&mut self) -> bool {
+        (self.input, self.held, self.message) = (BytesMut::new(), BytesMut::new(), Vec::new());
+        self.judging = None;
+        self.passing == 0
+    }
+}
+
+impl Inside {
+    const fn form(self) -> Option<Form> {
+        match self {
+            Self::Judged(form) => Some(form),
+            Self::Nothing | Self::Unread => None,
+        }
+    }
+}
+
+/// The payload of a whole frame.
+fn unmasked(frame: &[u8], head: &FrameHead) -> impl Iterator<Item = u8> {
+    let masks = head.mask.unwrap_or_default().into_iter().cycle();
+    frame.iter().skip(head.head).copied().zip(masks).map(|(byte, mask)| byte ^ mask)
 }
 
 impl AsyncRead for Guarded {
@@ -272,17 +302,38 @@ impl AsyncRead for Guarded {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Some(last) = &mut this.last {
-            // Inside of a frame nothing can be said; then the connection just ends.
-            let now = if this.from_server.is_between() { last.len().min(buffer.remaining()) } else { 0 };
-            this.told |= now == 0;
-            buffer.put_slice(&last.split_to(now));
-            return Poll::Ready(Ok(()));
+        loop {
+            if !this.said.output.is_empty() {
+                let now = this.said.output.len().min(buffer.remaining());
+                buffer.put_slice(&this.said.output.split_to(now));
+                return Poll::Ready(Ok(()));
+            }
+            if this.last.is_some() {
+                // The server is told if it can be at once; the client's last frame does not wait for that.
+                if this.poll_drain(context).is_ready() {
+                    let _ = Pin::new(&mut this.io).poll_flush(context);
+                }
+            }
+            if let Some(last) = &mut this.last {
+                let now = last.len().min(buffer.remaining());
+                this.told |= now == 0;
+                buffer.put_slice(&last.split_to(now));
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(this.said.poll(context)) {
+                Step::Output => {}
+                Step::Refuse(by, code) => this.refuse(by, code),
+                Step::Needs => {
+                    let mut space = [0; SAID];
+                    let mut part = ReadBuf::new(&mut space);
+                    ready!(Pin::new(&mut this.io).poll_read(context, &mut part))?;
+                    if part.filled().is_empty() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    this.said.input.extend_from_slice(part.filled());
+                }
+            }
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
-        this.from_server.follow(buffer.filled().get(before..).unwrap_or_default());
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -294,7 +345,7 @@ impl AsyncWrite for Guarded {
             return Poll::Ready(if self.told { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) });
         }
         let length = bytes.len().min(PART);
-        self.input.extend_from_slice(bytes.get(..length).unwrap_or_default());
+        self.asked.input.extend_from_slice(bytes.get(..length).unwrap_or_default());
         Poll::Ready(Ok(length))
     }
 

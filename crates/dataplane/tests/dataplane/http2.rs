@@ -160,11 +160,21 @@ async fn messages_of_grpc_from_the_service_are_judged() {
     assert_eq!(rig.exchange().await.refused, Some((Layer::Waf, Reason::Builtin("waf/bad"))));
 }
 
+/// A service that sends events in a coding.
+async fn coded_events(coding: &str, content: &str) -> Server {
+    let length = content.len();
+    let fields = format!("content-type: text/event-stream\r\ncontent-encoding: {coding}\r\ncontent-length: {length}");
+    let said = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{content}");
+    Server::saying(Box::leak(said.into_boxed_str())).await
+}
+
+fn get_events(accept: &str) -> String {
+    format!("GET / HTTP/1.1\r\nhost: h\r\naccept: {accept}\r\naccept-encoding: gzip\r\n\r\n")
+}
+
 #[tokio::test]
-async fn events_are_asked_for_in_plain_and_told_of_when_they_are_not() {
-    const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\
-        content-length: 3\r\n\r\nbad";
-    let server = Server::saying(EVENTS).await;
+async fn events_are_asked_for_in_plain_and_told_of_when_they_pass_unread() {
+    let server = coded_events("pass", "bad").await;
     let told = |exchange: &ringwall_model::Exchange| {
         let because = Reason::Builtin("waf/compressed-events-not-read");
         exchange.trace.steps().iter().any(|step| step.passed && step.because == because)
@@ -172,13 +182,33 @@ async fn events_are_asked_for_in_plain_and_told_of_when_they_are_not() {
     for (judges, is_told) in [(vec![MessageKind::Event], true), (Vec::new(), false)] {
         let mut rig = Rig::start(TestPage { judges, ..TestPage::to(server.upstream()) });
         let mut client = rig.connect().await;
-        let get =
-            |accept: &str| format!("GET / HTTP/1.1\r\nhost: h\r\naccept: {accept}\r\naccept-encoding: gzip\r\n\r\n");
         for (accept, is_plain) in [("text/html, Text/Event-Stream", is_told), ("*/*", false)] {
-            assert_eq!(client.ask(get(accept)).await.text(), "bad");
+            assert_eq!(client.ask(get_events(accept)).await.text(), "bad");
             let head = server.heads.lock().unwrap().last().unwrap().clone();
             assert_eq!(!head.contains("accept-encoding"), is_plain, "{head}");
             assert_eq!(told(&rig.exchange().await), is_told);
         }
     }
+}
+
+#[tokio::test]
+async fn events_that_come_compressed_are_read_or_refused() {
+    // `a` before `b`: the events say `good` and `bad`, with a line end for the tab before it.
+    let events = |texts: &[&str]| {
+        let plain = texts.iter().map(|text| format!("{text}\n\n")).collect::<String>();
+        plain.bytes().map(|byte| char::from(byte - 1)).collect::<String>()
+    };
+    let judges = || vec![MessageKind::Event];
+    let server = coded_events("next", &events(&["good", "better", "bad", "late"])).await;
+    let mut rig = Rig::start(TestPage { judges: judges(), ..TestPage::to(server.upstream()) });
+    let answer = rig.connect().await.ask(get_events("*/*")).await;
+    assert_eq!((answer.text(), answer.field("content-encoding")), ("good\n\nbetter\n\n".to_owned(), None));
+    assert_eq!(rig.exchange().await.refused, Some((Layer::Waf, Reason::Builtin("waf/bad"))));
+
+    let server = coded_events("unknown", "good").await;
+    let mut rig = Rig::start(TestPage { judges: judges(), ..TestPage::to(server.upstream()) });
+    let answer = rig.connect().await.ask(get_events("*/*")).await;
+    assert_eq!((answer.status, answer.text()), (502, "the response was withheld".to_owned()));
+    let told = rig.exchange().await;
+    assert_eq!((told.refused, told.status), (Some((Layer::Waf, Reason::Builtin("waf/unreadable"))), 502));
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use ringwall_dataplane::engine::{Dial, Engine, EventSink, Shared};
 use ringwall_dataplane::message::Body;
 use ringwall_dataplane::page::{
-    Admitted, Arrival, Carried, Destination, Labels, Local, MessageKind, Messages, Mirror, Opening, Outcome,
-    ProxyHeader, Reading, Refused, Server, Upstream, Verdict, Way,
+    Admitted, Arrival, Binary, Carried, Coded, Decode, Destination, Form, Labels, Local, MessageKind, Messages, Mirror,
+    Opening, Outcome, ProxyHeader, Reading, Refused, Server, Upstream, Verdict, Way,
 };
 use ringwall_dataplane::{ListenerId, Page};
 use ringwall_head::Settings;
@@ -178,7 +178,25 @@ impl Page for TestPage {
 struct Bad;
 
 impl Messages for Bad {
-    fn judge(&self, message: Bytes) -> Verdict {
+    fn binary(&self) -> Binary {
+        Binary::Judge
+    }
+
+    /// Each letter of a stream in `next` is the one before what is meant; `pass` and all others cannot be read.
+    fn coded(&self, codings: &[u8]) -> Coded {
+        match codings {
+            b"" => Coded::Plain,
+            b"next" => Coded::Read(Box::new(Next)),
+            b"pass" => Coded::Pass,
+            _ => Coded::Refuse(self.unreadable()),
+        }
+    }
+
+    fn unreadable(&self) -> (Layer, Reason) {
+        (Layer::Waf, Reason::Builtin("waf/unreadable"))
+    }
+
+    fn judge(&self, message: Bytes, _: Form) -> Verdict {
         let is_bad = message.windows(3).any(|three| three == b"bad");
         let because = (Layer::Waf, Reason::Builtin("waf/bad"));
         Box::pin(std::future::ready(if is_bad { Err(because) } else { Ok(()) }))
@@ -190,6 +208,16 @@ impl Messages for Bad {
 
     fn too_long(&self) -> (Layer, Reason) {
         (Layer::Waf, Reason::Builtin("waf/message-too-long"))
+    }
+}
+
+struct Next;
+
+impl Decode for Next {
+    fn read(&mut self, input: &[u8], out: &mut Vec<u8>, most: usize) -> Option<usize> {
+        let now = input.len().min(most);
+        out.extend(input[..now].iter().map(|byte| byte + 1));
+        Some(now)
     }
 }
 

@@ -22,8 +22,9 @@
 //!   - rules: ["942100", 942110-942199]       # ids and ranges
 //!     tags: [attack-rce]
 //!     targets: ["ARGS:json.prompt"]          # absent: the rules are left out as a whole
-//!   requestBody: { inspect: true, limit: 2Mi, beyond: refuse }       # beyond: refuse | pass
-//!   responseBody: { inspect: true, limit: 512Ki, beyond: refuse, types: [application/json] }
+//!   requestBody: { inspect: true, limit: 2Mi, beyond: refuse, unreadable: refuse }   # both: refuse | pass
+//!   responseBody: { inspect: true, limit: 512Ki, beyond: refuse, unreadable: refuse, types: [application/json] }
+//!   webSocket: { binary: judge }             # judge | refuse | pass: messages that are not text, from either side
 //!   openapi: { openapi: 3.1.0, paths: {} }   # the API's own document, written out: what it does not declare is refused
 //!   bots:                                    # signs of programs; rules read `TX:ringwall_bot_score` (docs/layers/waf.md)
 //!     crawlers: [{ name: Example, userAgent: examplebot, networks: [192.0.2.0/24] }]
@@ -46,10 +47,12 @@ mod review;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub use openapi::Api;
 pub use review::review;
 pub use targets::{Fit, Subject, Targets};
+pub use unread::{Binary, Unread, Unreadable};
 
 use super::code;
 use crate::node::Cursor;
@@ -76,6 +79,8 @@ pub struct WafPolicy {
     pub api: Option<Arc<Api>>,
     /// Crawlers that are believed.
     pub bots: Arc<Bots>,
+    /// What becomes of what cannot be read.
+    pub unread: Unread,
     /// Rules of presets and exclusions that are compiled into the set.
     pub made: Files,
     /// Rules that the policy itself writes out.
@@ -128,6 +133,7 @@ pub fn lower(resource: &Resource<'_>, inventory: &Inventory, rules: &mut RuleBoo
         settings: Settings { engine: Some(mode(spec.get("mode"))), ..Settings::default() },
         api: None,
         bots: Arc::default(),
+        unread: Unread::default(),
         made: Files::default(),
         own: Files::default(),
         written: Vec::new(),
@@ -144,6 +150,7 @@ pub fn lower(resource: &Resource<'_>, inventory: &Inventory, rules: &mut RuleBoo
     }
     body::request(spec.get("requestBody"), &mut policy.settings);
     body::response(spec.get("responseBody"), &mut policy.settings);
+    unread::lower(spec, resource, rules, &mut policy);
     let rules = spec.get("secLang");
     policy.own.before = rules.get("before").filled().map(Into::into);
     policy.own.after = rules.get("after").filled().map(Into::into);

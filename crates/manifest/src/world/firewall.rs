@@ -10,10 +10,10 @@ pub use rule_set::RuleSet;
 
 use super::World;
 use crate::ringwall::code;
-use crate::ringwall::waf_policy::{Api, Subject, Targets, WafPolicy, What, Written};
-use ringwall_model::{DocumentId, Finding, Place, Reason, RuleId, Severity};
+use crate::ringwall::waf_policy::{Api, Subject, Targets, Unread, WafPolicy, What, Written};
+use ringwall_model::{DocumentId, Finding, Place, Reason, RuleId, Severity, Timestamp};
 use ringwall_waf::bot::Bots;
-use ringwall_waf::{Collections, Engine, LoadError, Profile, Report, Settings, Waf};
+use ringwall_waf::{Access, Collections, Engine, LoadError, Profile, Report, Settings, Waf};
 use rule_set::{AFTER, BEFORE};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,6 +56,12 @@ pub struct Guard {
     pub request_limit: usize,
     /// The longest response body that is judged, in bytes.
     pub response_limit: usize,
+    /// What becomes of what cannot be read.
+    pub unread: Unread,
+    /// Whether bodies of requests are looked at.
+    pub requests: Access,
+    /// Whether bodies of responses are.
+    pub responses: Access,
     names: Arc<BTreeMap<u64, RuleId>>,
 }
 
@@ -170,7 +176,8 @@ impl World {
         let guard = prepare(set, &waf, &policy.settings, names)
             .map_err(|why| vec![Finding::new(code::WAF_SECLANG, Severity::Error, whole(), why)])?;
         let bots = guard.bots.is_some().then(|| policy.bots.clone());
-        Ok((Guard { policy: Some(policy.rule), api: policy.api.clone(), bots, ..guard }, findings))
+        let (api, unread) = (policy.api.clone(), policy.unread);
+        Ok((Guard { policy: Some(policy.rule), api, bots, unread, ..guard }, findings))
     }
 }
 
@@ -186,6 +193,9 @@ fn prepare(
         Settings { request_limit: Some(request_limit), response_limit: Some(response_limit), ..settings.clone() };
     let engine = settings.engine.unwrap_or(Engine::On);
     let profile = waf.profile(settings)?;
+    let fresh = waf.begin(&profile, Timestamp(0));
+    let looks = |looks: bool| if looks { Access::On } else { Access::Off };
+    let (requests, responses) = (looks(fresh.wants_request_body()), looks(fresh.wants_events()));
     Ok(Guard {
         profile,
         policy: None,
@@ -195,6 +205,9 @@ fn prepare(
         collections: Arc::clone(&set.collections),
         request_limit,
         response_limit,
+        unread: Unread::default(),
+        requests,
+        responses,
         names,
         waf: Arc::clone(waf),
     })

@@ -164,6 +164,11 @@ fn call(name: &str) -> Option<Call> {
             let fields = [("Content-Type", "application/x-www-form-urlencoded")];
             (stage.edge(), stage.good("POST", "/api/v1/orders", &fields, b"q=1"), "most of its length")
         },
+        "SQL injection behind what JSON readers disagree about" => |stage| {
+            let fields = [("Content-Type", "application/json")];
+            let body = br#"{"rate":1,"id":"17"}"#;
+            (stage.edge(), stage.good("POST", "/api/v1/orders", &fields, body), "the number that is none")
+        },
         it if it.starts_with("smuggling") => post,
         _ => return None,
     })

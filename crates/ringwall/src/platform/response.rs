@@ -7,7 +7,10 @@ use super::aside::Bench;
 use super::force::InForce;
 use bytes::Bytes;
 use ringwall_dataplane::message::Response;
-use ringwall_dataplane::page::{Admitted, Carried, MessageKind, Messages, Refused, Verdict, Witness};
+use ringwall_dataplane::page::{
+    Admitted, Binary, Carried, Coded, Decode, Form, MessageKind, Messages, Refused, Verdict, Witness,
+};
+use ringwall_manifest::ringwall::waf_policy;
 use ringwall_model::{Call, CallId, Decision, Inspected, Layer, Reason, RuleMatch};
 use ringwall_wall::{Follows, ResponseHead};
 use std::any::Any;
@@ -92,6 +95,7 @@ pub fn messages(force: &InForce, call: &Call, admitted: &Admitted, kind: Message
     let carrier = carrier.downcast_mut::<Carrier>()?;
     let kind = match kind {
         MessageKind::WebSocket => ringwall_wall::MessageKind::WebSocket,
+        MessageKind::WebSocketAnswer => ringwall_wall::MessageKind::WebSocketAnswer,
         MessageKind::Event => ringwall_wall::MessageKind::Event,
         MessageKind::Grpc => ringwall_wall::MessageKind::Grpc,
         MessageKind::GrpcAnswer => ringwall_wall::MessageKind::GrpcAnswer,
@@ -111,11 +115,15 @@ struct Judge {
 }
 
 impl Messages for Judge {
-    fn judge(&self, message: Bytes) -> Verdict {
+    fn judge(&self, message: Bytes, form: Form) -> Verdict {
+        let form = match form {
+            Form::Text => ringwall_wall::Form::Text,
+            Form::Binary => ringwall_wall::Form::Binary,
+        };
         let (messages, aside, found) = (self.messages.clone(), self.aside.clone(), self.found.clone());
         Box::pin(async move {
             let now = ringwall_control::facts::now();
-            let (decision, inspected) = messages.judge(&message, now, &*aside).await;
+            let (decision, inspected) = messages.judge((&message, form), now, &*aside).await;
             let mut found = found.borrow_mut();
             let room = MOST_FOUND.saturating_sub(found.len());
             found.extend(inspected.into_iter().flat_map(|inspected| inspected.matches).take(room));
@@ -126,11 +134,41 @@ impl Messages for Judge {
         })
     }
 
+    fn binary(&self) -> Binary {
+        match self.messages.binary() {
+            waf_policy::Binary::Judge => Binary::Judge,
+            waf_policy::Binary::Refuse(rule) => Binary::Refuse((Layer::Waf, Reason::Rule(rule))),
+            waf_policy::Binary::Pass => Binary::Pass,
+        }
+    }
+
+    fn coded(&self, codings: &[u8]) -> Coded {
+        match self.messages.coded(codings) {
+            ringwall_wall::Coded::Plain => Coded::Plain,
+            ringwall_wall::Coded::Read(decoder) => Coded::Read(Box::new(Decoder(decoder))),
+            ringwall_wall::Coded::Refuse => Coded::Refuse(self.unreadable()),
+            ringwall_wall::Coded::Pass => Coded::Pass,
+        }
+    }
+
+    fn unreadable(&self) -> (Layer, Reason) {
+        (Layer::Waf, self.messages.unreadable())
+    }
+
     fn longest(&self) -> usize {
         self.messages.longest()
     }
 
     fn too_long(&self) -> (Layer, Reason) {
         (Layer::Waf, Reason::Builtin("waf/message-too-long"))
+    }
+}
+
+/// The firewall's way to undo a coding, for streams of the data plane.
+struct Decoder(ringwall_waf::coding::Decoder);
+
+impl Decode for Decoder {
+    fn read(&mut self, input: &[u8], out: &mut Vec<u8>, most: usize) -> Option<usize> {
+        self.0.read(input, out, most).ok()
     }
 }

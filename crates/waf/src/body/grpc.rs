@@ -25,8 +25,6 @@ pub(super) fn read(rules: &Rules, limit: usize, body: &[u8], state: &mut State) 
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
         let message = after.get(..length).ok_or(MALFORMED)?;
         rest = after.get(length..).unwrap_or_default();
-        let mut name = b"grpc".to_vec();
-        let most = rules.configuration.arguments;
         match (
             flag,
             if *flag == 1 {
@@ -35,12 +33,28 @@ pub(super) fn read(rules: &Rules, limit: usize, body: &[u8], state: &mut State) 
                 None
             },
         ) {
-            (1, Some(decoded)) => fields(&decoded?, &mut name, 0, most, state)?,
-            (0, _) => fields(message, &mut name, 0, most, state)?,
+            (1, Some(decoded)) => one(rules, &decoded?, state)?,
+            (0, _) => one(rules, message, state)?,
             _ => return Err(MALFORMED),
         }
     }
     if rest.is_empty() { Ok(()) } else { Err(MALFORMED) }
+}
+
+/// One message: JSON, as some services have it, else Protocol Buffers.
+fn one(rules: &Rules, message: &[u8], state: &mut State) -> Result<(), &'static str> {
+    let is_json = matches!(message.trim_ascii_start().first(), Some(b'{' | b'['));
+    if is_json && super::json::read(rules, message.to_vec(), state).is_ok() {
+        return Ok(());
+    }
+    fields(message, &mut b"grpc".to_vec(), 0, rules.configuration.arguments, state)
+}
+
+/// Whether a media type is that of gRPC, in whatever format: a server that does not know it takes it for its usual one.
+pub(super) fn is_plain(media: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let named = media.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
+    named && matches!(media.get(GRPC.len()), None | Some(b'+'))
 }
 
 /// Whether a media type is that of gRPC-Web with Protocol Buffers.

@@ -12,6 +12,7 @@ const NO_BOUNDARY: &str = "Multipart: there is no usable boundary";
 const NO_END: &str = "Multipart: the final boundary is missing";
 const NO_PART: &str = "Multipart: there is no part";
 const TOO_MANY: &str = "Multipart: too many files";
+const HIDDEN: &str = "Multipart: something stands outside of its parts, or in a part that is not one";
 
 /// One part while it is read.
 #[derive(Default)]
@@ -41,18 +42,33 @@ pub(super) fn read(rules: &Rules, body: &[u8], state: &mut State) -> Result<(), 
         V::MultipartMissingSemicolon,
         V::MultipartFileLimitExceeded,
     ];
-    let raised = |flag: &V| state.list(*flag).first().is_some_and(|entry| state.texts.bytes(entry.value) == b"1");
-    if result.is_err() || strict.iter().any(raised) {
+    let raised =
+        |state: &State, flag: V| state.list(flag).first().is_some_and(|entry| state.texts.bytes(entry.value) == b"1");
+    if result.is_err() || strict.into_iter().any(|flag| raised(state, flag)) {
         state.set(V::MultipartStrictError, b"1");
+    }
+    // To rules these are flags. What stands there was read by nobody here, and another reader may take it for a part.
+    let hides =
+        [V::MultipartDataAfter, V::MultipartDataBefore, V::MultipartInvalidPart, V::MultipartInvalidHeaderFolding];
+    if hides.into_iter().any(|flag| raised(state, flag)) {
+        state.faults.push(HIDDEN);
     }
     result
 }
 
-/// `--` and the boundary of a content type.
+/// `--` and the boundary of a content type; of two, servers take the one or the other.
 fn boundary(content_type: &[u8], state: &mut State) -> Option<Vec<u8>> {
+    const NAME: &[u8] = b"boundary";
     let lower = content_type.to_ascii_lowercase();
-    let at = memchr::memmem::find(&lower, b"boundary")? + b"boundary".len();
-    let rest = content_type.get(at..)?;
+    // Also in the forms of RFC 2231: `boundary*0=`.
+    let is_named = |at: &usize| {
+        let rest = lower.get(at + NAME.len()..).unwrap_or_default().iter();
+        rest.copied().find(|byte| !matches!(byte, b' ' | b'\t' | b'*' | b'0'..=b'9')) == Some(b'=')
+    };
+    let mut named = memchr::memmem::find_iter(&lower, NAME).filter(is_named);
+    let at = named.next().filter(|_| named.next().is_none())?;
+    lower.get(..at)?.last().filter(|byte| matches!(byte, b';' | b',' | b' ' | b'\t'))?;
+    let rest = content_type.get(at + NAME.len()..)?;
     let value = rest.trim_ascii_start().strip_prefix(b"=")?;
     if rest.len() != rest.trim_ascii_start().len() || value.trim_ascii_start().len() != value.len() {
         state.set(V::MultipartBoundaryWhitespace, b"1");

@@ -12,6 +12,7 @@ use path::{Name, Path, Reach};
 
 const MALFORMED: &str = "XML parsing error";
 const DOCTYPE: &str = "XML with a document type is not read";
+const ENCODING: &str = "XML in an encoding that is not read";
 const DEEP: &str = "XML is nested deeper than its limit";
 const DEEPEST: usize = 1024;
 
@@ -59,6 +60,22 @@ pub(super) fn read(rules: &Rules, body: &[u8], state: &mut State) -> Result<(), 
         state.push(Variable::Xml, name, value);
     }
     read
+}
+
+/// Whether what an XML declaration says of the encoding leaves ASCII as it is (XML 1.0 section 4.3.3). In others, such as
+/// UTF-7, a server would read something else.
+fn is_read(instruction: &[u8]) -> bool {
+    const READ: [&[u8]; 7] =
+        [b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1", b"iso-8859-15", b"windows-1252", b"latin1"];
+    let Some(declared) =
+        instruction.strip_prefix(b"xml").filter(|rest| rest.first().is_some_and(u8::is_ascii_whitespace))
+    else {
+        return true;
+    };
+    let lower = declared.to_ascii_lowercase();
+    let Some(at) = memchr::memmem::find(&lower, b"encoding") else { return true };
+    let mut quoted = lower.get(at..).unwrap_or_default().split(|byte| matches!(byte, b'"' | b'\'')).skip(1);
+    quoted.next().is_some_and(|name| READ.contains(&name))
 }
 
 /// What a path names.
@@ -117,7 +134,11 @@ impl<'a> Reading<'a> {
             } else if rest.starts_with(b"!") {
                 return Err(DOCTYPE);
             } else if let Some(inner) = rest.strip_prefix(b"?") {
-                rest = after(inner, b"?>")?.1;
+                let (inner, left) = after(inner, b"?>")?;
+                if !is_read(inner) {
+                    return Err(ENCODING);
+                }
+                rest = left;
             } else if let Some(inner) = rest.strip_prefix(b"/") {
                 let (name, left) = after(inner, b">")?;
                 let element = self.open.pop().ok_or(MALFORMED)?;

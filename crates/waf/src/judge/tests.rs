@@ -364,6 +364,25 @@ fn messages_of_a_stream() {
 }
 
 #[test]
+fn binary_messages_of_a_stream() {
+    let waf = waf(
+        "SecRule ARGS:message \"@streq evil\" \"id:1,deny\"\nSecRule REQUEST_BODY \"@rx ^\\xac\\xed\" \"id:2,deny\"",
+    );
+    let judged = |message: &[u8], head: &[(&str, &str)]| {
+        let mut tx = begin(&waf, Settings::default(), 0, "/socket", head);
+        tx.phase1(Fuel::ENDLESS);
+        tx.binary_message(message);
+        (tx.phase2(Fuel::ENDLESS), tx.unread())
+    };
+    assert_eq!(judged(b"\xff\0evil\0\xff", &[]).0, Progress::Interrupt);
+    assert_eq!(judged(b"\xac\xed\0\x05", &[]).0, Progress::Interrupt);
+    assert_eq!(judged(b"\xff\xac\xed\0\x05good", &[]), (Progress::Pass, None));
+    assert_eq!(judged(&b"good\0".repeat(20_000), &[]), (Progress::Pass, Some("too many arguments")));
+    // What the handshake says of a body is not said of its messages.
+    assert_eq!(judged(b"\xff\0evil", &[("Content-Encoding", "gzip")]).0, Progress::Interrupt);
+}
+
+#[test]
 fn bodies_beyond_their_limit() {
     let waf = waf("SecRequestBodyLimit 100\nSecRule ARGS \"@streq evil\" \"id:1,deny\"");
     let mut tx = begin(&waf, Settings::default(), 0, "/", &[("Content-Type", "application/x-www-form-urlencoded")]);

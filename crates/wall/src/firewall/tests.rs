@@ -1,6 +1,8 @@
 //! The firewall's place on the page, over small rule sets.
 
-use super::{Inspection, MessageKind};
+mod unread;
+
+use super::{Form, Inspection, MessageKind};
 use crate::assumed::Assumed;
 use crate::outside::{Aside, BodyFault, Busy, Outside, Work};
 use bytes::Bytes;
@@ -237,11 +239,11 @@ fn messages_of_answers_are_judged_by_the_rules_over_bodies() {
         let world = world(spec);
         let call = post(2);
         let inspection = judged(&world, &call, &outside).0.unwrap();
-        for kind in [MessageKind::Event, MessageKind::GrpcAnswer] {
-            assert_eq!(inspection.guard_of_messages(kind, &call).is_some(), looks, "{spec} {kind:?}");
+        for kind in [MessageKind::Event, MessageKind::GrpcAnswer, MessageKind::WebSocketAnswer] {
+            assert_eq!(inspection.guard_of_messages(kind).is_some(), looks, "{spec} {kind:?}");
             let verdict = |message: &[u8]| {
                 let mut one = Inspection::of_message(&inspection.guard, &call, Timestamp(0));
-                run(one.message(kind, message, &call, &outside))
+                run(one.message(kind, (message, Form::Text), &call, &outside))
             };
             assert!(matches!(verdict(b"\0\0\0\0\x04\x0a\x02hi"), Decision::Pass { .. }), "{kind:?}");
             if looks {
@@ -256,7 +258,7 @@ fn messages_of_answers_are_judged_by_the_rules_over_bodies() {
         let call = post(2);
         let inspection = judged(&world, &call, &outside).0.unwrap();
         let mut one = Inspection::of_message(&inspection.guard, &call, Timestamp(0));
-        let said = run(one.message(MessageKind::GrpcAnswer, &[b'x'; 100], &call, &outside));
+        let said = run(one.message(MessageKind::GrpcAnswer, (&[b'x'; 100], Form::Text), &call, &outside));
         assert_eq!(told(&world, &said).1, status, "{beyond}");
     }
 }

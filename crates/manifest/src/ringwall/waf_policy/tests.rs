@@ -1,4 +1,4 @@
-use super::{Fit, Subject, WafPolicy, lower};
+use super::{Binary, Fit, Subject, Unread, Unreadable, WafPolicy, lower};
 use crate::node::Ledger;
 use crate::resource::Resource;
 use crate::source::Input;
@@ -62,8 +62,9 @@ const WHOLE: &str = r#"
   - rules: [942100, "942110-942199"]
   - tags: [attack-rce]
     targets: ["ARGS:json.prompt", "ARGS:/^json\\.notes\\./"]
-  requestBody: { inspect: true, limit: 1Mi, beyond: refuse }
-  responseBody: { inspect: true, limit: 64Ki, beyond: refuse, types: [Application/JSON] }
+  requestBody: { inspect: true, limit: 1Mi, beyond: refuse, unreadable: refuse }
+  responseBody: { inspect: true, limit: 64Ki, beyond: refuse, unreadable: refuse, types: [Application/JSON] }
+  webSocket: { binary: refuse }
   secLang:
     before: SecAction "id:1,phase:1,pass,nolog"
     after: SecAction "id:2,phase:2,pass,nolog""#;
@@ -93,6 +94,8 @@ fn every_field_is_enforced() {
         (Some(Overflow::Reject), Some(Overflow::Reject))
     );
     assert_eq!(settings.response_types, Some(vec!["application/json".to_owned()]));
+    assert_eq!((policy.unread.request, policy.unread.response), (Unreadable::Refuse, Unreadable::Refuse));
+    assert!(matches!(policy.unread.binary, Binary::Refuse(_)));
     assert!(policy.own.before.unwrap().contains("id:1") && policy.own.after.unwrap().contains("id:2"));
 }
 
@@ -103,6 +106,10 @@ fn what_is_wrong_is_an_error_and_what_refuses_nothing_is_told() {
     assert_eq!(said("  mode: detect"), [5017]);
     assert_eq!(said("  requestBody: { inspect: false }"), [5017]);
     assert_eq!(said("  responseBody: { beyond: pass }"), [5017]);
+    for looks_away in ["requestBody: { unreadable", "responseBody: { unreadable", "webSocket: { binary"] {
+        assert_eq!(said(&format!("  {looks_away}: pass }}")), [5017], "{looks_away}");
+    }
+    assert_eq!(policy_in("gateway", "  mode: block").0.unread, Unread::default());
     assert_eq!(said("  paranoia: { blocking: 3, detection: 1 }"), [5016]);
     assert_eq!(said("  targets: { hosts: [] }"), [5014]);
     assert_eq!(said("  targets: { selector: { matchLabels: { app: gone } } }"), [5014]);
@@ -119,11 +126,16 @@ fn what_is_wrong_is_an_error_and_what_refuses_nothing_is_told() {
         "  responseBody: { types: [text/event-stream] }",
         "  unknown: 1",
         "  mode: on",
+        "  requestBody: { unreadable: judge }",
+        "  responseBody: { unreadable: true }",
+        "  webSocket: { binary: Pass }",
+        "  webSocket: { text: judge }",
     ] {
         let (policy, findings) = policy_in("gateway", wrong);
         assert!(findings.iter().any(|finding| finding.severity == Severity::Error), "{wrong}: {findings:?}");
         assert!(policy.settings.exclusions.iter().all(|one| matches!(one, Exclude::Ids(_))), "{wrong}");
         assert_eq!(policy.settings.engine, Some(Engine::On), "{wrong}");
+        assert_eq!(policy.unread, Unread::default(), "{wrong}");
     }
 }
 
