@@ -107,8 +107,8 @@ async fn a_websocket_of_http_2_meets_the_same_layers() {
     let wall = Wall::start();
     assert_eq!(open(&wall, "").await.0, 401, "no token");
     let token = wall.told(&["token"])["token"].as_str().unwrap().to_owned();
-    // As text, and as text in a binary message.
-    for first in [0x81, 0x82] {
+    // As text, and in a binary message behind bytes that are no text.
+    for (first, attack) in [(0x81, &b"1' OR '1'='1"[..]), (0x82, b"\xff\xfe1' OR '1'='1")] {
         let (status, stream) = open(&wall, &token).await;
         assert_eq!(status, 200);
         let mut stream = stream.unwrap();
@@ -118,7 +118,6 @@ async fn a_websocket_of_http_2_meets_the_same_layers() {
         stream.read_exact(&mut echoed).await.unwrap();
         assert_eq!(echoed, hi);
         // A message is an attack here as anywhere: `Policy Violation`.
-        let attack = b"1' OR '1'='1";
         stream.write_all(&[&[first, attack.len() as u8][..], attack].concat()).await.unwrap();
         let mut closed = [0; 4];
         stream.read_exact(&mut closed).await.unwrap();
