@@ -2,8 +2,7 @@
 //! answers. Holds with the OWASP Core Rule Set 3.3 and 4; without it, our own basic rules hold all but what is said to be
 //! that set's alone.
 
-use super::{Expect, Report, Run, Scenario, Wants, judge, passes, refuses};
-use crate::demo::client::Wire;
+use super::{Expect, Report, Run, Scenario, Wants, passes, refuses};
 use crate::demo::stage::Stage;
 
 pub const LIST: &[Scenario] = &[
@@ -81,16 +80,6 @@ pub const LIST: &[Scenario] = &[
         name: "SQL injection in the second member of a gzip body",
         wants: Wants::Shared,
         run: |stage| Box::pin(second_member(stage)),
-    },
-    Scenario {
-        name: "SQL injection in a binary message of a WebSocket",
-        wants: Wants::Shared,
-        run: |stage| Box::pin(socket(stage, 0x82, b"\xff\xfe1' UNION SELECT password FROM users -- ")),
-    },
-    Scenario {
-        name: "database error in what a WebSocket's server says",
-        wants: Wants::Shared,
-        run: |stage| Box::pin(socket(stage, 0x82, b"\xff\xfeYou have an error in your SQL syntax; check the manual")),
     },
     Scenario {
         name: "database error leaks in an answer",
@@ -181,32 +170,6 @@ async fn second_member(stage: &Stage) -> Report {
     let fields = [JSON[0], ("Content-Encoding", "gzip")];
     let bytes = stage.good("POST", "/api/v1/orders", &fields, &body.concat());
     refuses(stage, &stage.edge(), &bytes, Expect::refused(403, "waf", "SecRule/")).await
-}
-
-/// One message, which the server would echo; both sides are to be told that it is against the policy.
-async fn socket(stage: &Stage, first: u8, message: &[u8]) -> Report {
-    let way = stage.edge();
-    let key = [
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
-    let bytes = stage.good("GET", "/api/v1/socket", &key, b"");
-    let Ok(mut wire) = Wire::open(&way).await else { return super::sent(&way, &bytes) };
-    let answer = wire.exchange(&bytes).await;
-    let frame = [&[first, message.len() as u8], message].concat();
-    let told = match wire.send(&frame).await {
-        Ok(()) => wire.read_some().await.unwrap_or_default(),
-        Err(_) => Vec::new(),
-    };
-    drop(wire);
-    let mut report = judge(stage, &way, &bytes, &answer, Expect::refused(101, "waf", "SecRule/")).await;
-    report.held &= told == [0x88, 0x02, 0x03, 0xf0];
-    report.through = false;
-    report.saw = format!("{}, then {} bytes: {told:02x?}", report.saw, told.len());
-    report.wanted = "101, then a close with code 1008, and a rule".into();
-    report
 }
 
 /// What makes a backtracking engine stand still. It is judged no further than the limit.
