@@ -11,7 +11,7 @@ use crate::nft::boxes::{ALL_PORTS, Rectangle, disjoint, ends};
 use crate::nft::expression::Verdict;
 use crate::nft::group::{address_key, event_prefix, interval_elements, room};
 use crate::nft::layout::{RAW, Scope, Settings, chain, plain, put};
-use crate::nft::rule::{Rule, Side, Then, address_in, family, seldom_told, source_network_in, told};
+use crate::nft::rule::{Rule, Side, Then, address_in, seldom_told, source_network_in, told, version};
 use crate::nft::table::{Also, Element, Elements, Family, Hook, Key, Keys, Name, Place, Set, SetKind, Table};
 use crate::nft::{Generation, NftBackend, Nftables, read};
 use ipnet::IpNet;
@@ -80,7 +80,7 @@ impl Lists {
             let listed = self.rules(of, screen, &origin, "rw_blocked");
             chain(table, &format!("rw_listed{}", of.digit()), None, listed);
             let rules = self.rules(of, screen, &Rule::new().accept(), "rw_screened");
-            early.extend(rules.into_iter().map(|rule| [family(of), rule].concat()));
+            early.extend(rules.into_iter().map(|rule| [version(of), rule].concat()));
         }
         let (screened, hooked): (Name, Name) = ("rw_screened".into(), "rw_early".into());
         let links = screen.links.clone();

@@ -38,6 +38,20 @@ pub fn family(family: Family) -> Rule {
     vec![Expression::Meta(Meta::Family, Register::FIRST), is]
 }
 
+/// The same by the first bits of the packet, where it is looked at before the stack: there the kernel has held its kind
+/// against them already, and unlike what is known beside a packet they cost no call.
+pub fn version(family: Family) -> Rule {
+    let number = match family {
+        Family::V4 => 0x40,
+        Family::V6 => 0x60,
+    };
+    vec![
+        Expression::Payload(Header::Network, 0, 1, Register::FIRST),
+        Expression::Bitwise(Register::FIRST, [0xf0].into(), [0].into()),
+        Expression::Compare(Register::FIRST, Comparison::Equal, [number].into()),
+    ]
+}
+
 /// Only packets on the loopback of this machine: the key says whether they come in or go out by it.
 pub fn loopback(key: Meta) -> Rule {
     const LOOPBACK: u16 = 772;

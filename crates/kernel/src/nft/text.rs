@@ -257,6 +257,7 @@ const fn payload_text(header: Header, offset: u32, len: u32) -> Option<&'static 
         (Header::Network, 8, 16) => "ip6 saddr",
         (Header::Network, 24, 16) => "ip6 daddr",
         (Header::Transport, 2, 2) => "th dport",
+        (Header::Network, 0, 1) => "@nh,0,8",
         (Header::Transport, 0, 1) => "icmpv6 type",
         (Header::Transport, 13, 1) => "tcp flags",
         _ => return None,
@@ -296,6 +297,9 @@ fn comparison_text(loaded: &Loaded, how: Comparison, value: &[u8]) -> Option<Str
         }
         ("tcp flags", Some(mask)) if **mask == [SYN_FIN_RST_ACK] && value == [SYN] => {
             format!("{words} & (fin | syn | rst | ack) {sign}syn")
+        }
+        ("@nh,0,8", Some(mask)) if how == Comparison::Equal => {
+            format!("{words} & {:#x} == {:#x}", number(mask), number(value))
         }
         (_, Some(_)) => return None,
         ("meta nfproto", None) => format!("{words} {sign}{}", if number(value) == 2 { "ipv4" } else { "ipv6" }),
