@@ -122,6 +122,15 @@ impl Waiting {
     }
 }
 
+/// JSON of so many spans, in memory that is taken once: a batch that grows is copied, and its pages are cleared each time.
+fn json(spans: &impl serde::Serialize, count: usize) -> Vec<u8> {
+    const USUAL: usize = 768;
+    let mut text = Vec::with_capacity(count.saturating_mul(USUAL));
+    // Nothing in a span, and no memory, refuses to be written.
+    let _written = serde_json::to_writer(&mut text, spans);
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::{LONGEST, MOST, Waiting, otlp, zipkin};

@@ -306,7 +306,7 @@ fn response(name: &Name, exchange: &Exchange, line: &mut Line) -> Wrote {
     }
 }
 
-/// What two exchanges have in likeness.
+/// What two exchanges have in common.
 pub struct Likeness<'a> {
     one: &'a Exchange,
     other: &'a Exchange,

@@ -19,8 +19,7 @@ pub fn otlp(spans: &[Finished]) -> Vec<u8> {
         scope_spans: [ScopeSpans { scope: Scope { name: "ringwall" }, spans }],
     });
     let request = Request { resource_spans: resource_spans.collect() };
-    // Nothing in a span refuses to be written.
-    serde_json::to_vec(&request).unwrap_or_default()
+    super::json(&request, spans.len())
 }
 
 #[derive(Serialize)]
