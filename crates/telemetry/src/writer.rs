@@ -1,6 +1,6 @@
 //! The one thread that writes logs. Nobody waits for it: what does not fit into its queue, or comes faster than the rate
-//! allows, is lost and counted. An orderly end loses nothing; a crash loses what waits: the lines of [`GATHER`] as a
-//! rule, [`MOST_WAITING`] bytes at most.
+//! allows, is lost and counted. An orderly end loses nothing; a crash loses what waits: the lines of some milliseconds
+//! as a rule, and what fits into the queue at most.
 
 use crate::ring::Ring;
 use std::io::Write;

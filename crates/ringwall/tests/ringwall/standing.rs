@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const HI: &[u8] = b"\x81\x02hi";
@@ -60,9 +60,15 @@ fn a_blocked_identity_is_refused_in_the_handshakes_of_the_mesh() {
     wall.told(&["block", identity, "--for", "1h", "--reason", "test"]);
     let refused = call();
     assert_eq!(status(&refused), "503", "{refused}");
-    let flow = std::fs::read_to_string(wall.folder().join("flow.log")).unwrap();
+    let flow = || std::fs::read_to_string(wall.folder().join("flow.log")).unwrap();
     let by = "\"refused_by\":\"tls: builtin/tls/handshake\",\"failure\":\"invalid peer certificate: Revoked\"";
-    assert!(flow.lines().any(|line| line.contains("application/bff-service") && line.contains(by)), "{flow}");
+    let told = || flow().lines().any(|line| line.contains("application/bff-service") && line.contains(by));
+    // Lines are written behind the answer.
+    let until = Instant::now() + Duration::from_secs(10);
+    while !told() {
+        assert!(Instant::now() < until, "{}", flow());
+        std::thread::yield_now();
+    }
     wall.told(&["unblock", identity]);
     assert_eq!(status(&call()), "200");
 }
