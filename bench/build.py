@@ -67,8 +67,8 @@ def forget():
 
 
 def sources():
-    """A digest of all that the program is built from."""
-    digest = hashlib.sha256()
+    """A digest of all that the program is built from, and of where: names of functions depend on that too."""
+    digest = hashlib.sha256(ROOT.encode())
     for path in sorted(glob.glob(os.path.join(ROOT, "crates/**/*"), recursive=True)) + [os.path.join(ROOT, "Cargo.lock")]:
         if os.path.isfile(path):
             digest.update(path.removeprefix(ROOT).encode() + b"\0" + open(path, "rb").read())

@@ -5,7 +5,7 @@ usage: cargo xtask bench reload [--reloads N] [--requests N] [--live N] [--manif
 
 The reloads are spread over the calls: one each time another part of them was answered. What counts: no call, stream or
 socket fails; how long after the file was put in its place the new answer is seen (the
-watch waits 30 ms for a folder to be quiet); and how long a World of many manifests takes. Raw numbers go to
+watch waits 15 ms for a folder to be quiet); and how long a World of many manifests takes. Raw numbers go to
 `bench/results/reload.json`.
 """
 import argparse, asyncio, json, os, resource, socket, ssl, statistics, subprocess, sys, threading, time
