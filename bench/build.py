@@ -1,6 +1,6 @@
 """Builds what is measured: the `bench` profile, which has link-time optimisation. The first build takes many minutes.
 
-The program is built as its packages are: twice, first to count what runs, then by what was counted (docs/decisions/0004).
+The program is built twice, first to count what runs, then by what was counted (docs/decisions/0006).
 """
 import glob, hashlib, json, os, re, shutil, subprocess, tempfile
 

@@ -1,4 +1,8 @@
-"""The program that benches measure: Ringwall, made fast where it runs when it is used as people use it."""
+#!/usr/bin/env python3
+"""The program that benches measure: Ringwall, made fast where it runs when it is used as people use it.
+
+usage: cargo xtask bench train   (builds it and prints its path)
+"""
 import os, subprocess, sys
 
 sys.dont_write_bytecode = True
@@ -22,3 +26,7 @@ def train(program):
             for name, proxy in stage.proxies(case).items():
                 if name in ("ringwall", "silent"):
                     load(proxy, 3, 64)
+
+
+if __name__ == "__main__":
+    print(*ringwall(), sep=": ")
