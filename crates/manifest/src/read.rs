@@ -30,11 +30,19 @@ const MAX_NOTES: usize = 100;
 /// Reads files into documents. Files are taken in the order of their names, so that the order in which they are handed
 /// in changes nothing.
 pub fn read(inputs: &[Input<'_>]) -> (Sources, Vec<Finding>) {
+    read_after(inputs, &Sources::default())
+}
+
+/// The same, but of a file that stands in `before` as it is now, the documents are taken from there.
+pub fn read_after(inputs: &[Input<'_>], before: &Sources) -> (Sources, Vec<Finding>) {
     let mut ordered: Vec<&Input<'_>> = inputs.iter().collect();
     ordered.sort_by_key(|input| (input.name, input.bytes));
     let mut reading = Reading::default();
     for input in ordered {
-        reading.file(input);
+        match before.same(input) {
+            Some((file, documents)) => reading.keep(file, documents),
+            None => reading.file(input),
+        }
     }
     (reading.sources, reading.findings)
 }
@@ -54,11 +62,27 @@ struct Stop {
 }
 
 impl Reading {
+    /// Takes over what was read before.
+    fn keep(&mut self, kept: &File, documents: &[Document]) {
+        let file = self.sources.files.len();
+        self.sources.files.push(kept.clone());
+        for document in documents {
+            self.number(file, Arc::clone(&document.root), document.format);
+        }
+    }
+
     fn file(&mut self, input: &Input<'_>) {
+        let found = self.findings.len();
+        self.text(input);
+        let clean = self.findings.len() == found;
+        self.sources.files.last_mut().into_iter().for_each(|file| file.clean = clean);
+    }
+
+    fn text(&mut self, input: &Input<'_>) {
         let file = self.sources.files.len();
         let shown = input.bytes.get(..MAX_BYTES).unwrap_or(input.bytes);
         let text: Arc<str> = String::from_utf8_lossy(shown).into();
-        self.sources.files.push(File { name: input.name.into(), text: Arc::clone(&text) });
+        self.sources.files.push(File { name: input.name.into(), text: Arc::clone(&text), clean: false });
         if input.bytes.len() > MAX_BYTES {
             let title = format!("file of {} bytes; at most {MAX_BYTES} are read", input.bytes.len());
             return self.broken(file, Stop { code: code::SIZE, span: Span::default(), title, help: None });
@@ -127,6 +151,10 @@ impl Reading {
 
     fn document(&mut self, file: usize, mut root: Node, format: Format) -> DocumentId {
         root.number(0);
+        self.number(file, Arc::new(root), format)
+    }
+
+    fn number(&mut self, file: usize, root: Arc<Node>, format: Format) -> DocumentId {
         let id = DocumentId(u32::try_from(self.sources.documents.len()).unwrap_or(u32::MAX));
         self.sources.documents.push(Document { id, file, root, format });
         id

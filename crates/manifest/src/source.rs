@@ -33,6 +33,8 @@ pub struct File {
     pub name: Arc<str>,
     /// Its text; bytes that are not UTF-8 are replaced, and an error stands in the findings.
     pub text: Arc<str>,
+    /// Whether reading it gave no finding: then the same bytes need not be read again.
+    pub clean: bool,
 }
 
 /// One document of a file: one resource, one Kong configuration, one dashboard, or the rest of a file that cannot be
@@ -43,8 +45,8 @@ pub struct Document {
     pub id: DocumentId,
     /// Index of its file.
     pub file: usize,
-    /// Its tree.
-    pub root: Node,
+    /// Its tree; Worlds that follow each other share those of files that stay.
+    pub root: Arc<Node>,
     /// What the text is.
     pub format: Format,
 }
@@ -74,6 +76,16 @@ pub struct Position {
 }
 
 impl Sources {
+    /// The file of this name and these bytes, when reading it gave no finding, and its documents.
+    pub fn same(&self, input: &Input<'_>) -> Option<(&File, &[Document])> {
+        let sought = (input.name, input.bytes);
+        let index = self.files.binary_search_by(|file| (&*file.name, file.text.as_bytes()).cmp(&sought)).ok()?;
+        let start = self.documents.partition_point(|document| document.file < index);
+        let end = self.documents.partition_point(|document| document.file <= index);
+        let file = self.files.get(index).filter(|file| file.clean)?;
+        Some((file, self.documents.get(start..end)?))
+    }
+
     /// A document by number.
     pub fn document(&self, id: DocumentId) -> Option<&Document> {
         self.documents.get(id.0 as usize)
@@ -86,7 +98,7 @@ impl Sources {
 
     /// The bytes of a place in its file. A pointer to something that is not there gives the nearest node above it.
     pub fn span(&self, place: &Place) -> Option<Range<usize>> {
-        let root = &self.document(place.document)?.root;
+        let root = &*self.document(place.document)?.root;
         let mut at = root.span;
         let mut key = None;
         let mut node = root;

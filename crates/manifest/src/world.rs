@@ -95,13 +95,16 @@ pub struct Options {
     pub compatibility: ringwall_gateway::Compatibility,
     /// How issuers outside this process are treated.
     pub reach: Reach,
+    /// What the World before was made of: files that stay as they are are not read again.
+    pub before: Sources,
 }
 
 impl Default for Options {
     /// As a cluster has it: nothing is made up, outside issuers are asked.
     fn default() -> Self {
         let compatibility = ringwall_gateway::Compatibility::default();
-        Self { generation: 0, stand_in: StandIn::Nothing, compatibility, reach: Reach::Real }
+        let before = Sources::default();
+        Self { generation: 0, stand_in: StandIn::Nothing, compatibility, reach: Reach::Real, before }
     }
 }
 
@@ -117,7 +120,7 @@ pub enum StandIn {
 
 /// Makes a World of manifests. An error among the findings means that it must not be taken.
 pub fn lower(inputs: &[Input<'_>], options: &Options) -> (World, Vec<Finding>) {
-    let (sources, mut findings) = crate::read::read(inputs);
+    let (sources, mut findings) = crate::read::read_after(inputs, &options.before);
     let mut opened = opening::open(&sources, &mut findings);
     let mut declared = Declared::default();
     let scope = installation::scope(&opened.resources());

@@ -19,7 +19,7 @@ pub fn run(check: &Check, common: &Everywhere, settings: &Settings, folder: &Pat
         Err(exit) => return exit,
     };
     let stand_in = if check.stand_in { StandIn::Workloads } else { StandIn::Nothing };
-    let (mut world, mut findings) = crate::platform::lower(&inputs, 0, stand_in);
+    let (mut world, mut findings) = crate::platform::lower(&inputs, &crate::platform::options(stand_in));
     // Policies of the firewall are held against the rules that `up` would find.
     match crate::crs::rules(settings, folder, crate::crs::Absent::Accept) {
         Ok(rules) => findings.extend(world.arm(&rules)),

@@ -109,7 +109,7 @@ pub fn run(demo: &Demo, common: &Everywhere, settings: &Settings) -> Exit {
 /// What `check` says of the set as it was written.
 fn first_act() {
     let inputs = manifests::as_written();
-    let (_, findings) = crate::platform::lower(&inputs, 0, StandIn::Workloads);
+    let (_, findings) = crate::platform::lower(&inputs, &crate::platform::options(StandIn::Workloads));
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     println!("Act 1  check examples/as-written: {} files", inputs.len());
     println!(

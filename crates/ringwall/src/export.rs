@@ -21,7 +21,7 @@ pub fn nft(wanted: &Nft) -> Exit {
         Err(exit) => return exit,
     };
     let stand_in = if wanted.stand_in { StandIn::Workloads } else { StandIn::Nothing };
-    let (world, findings) = crate::platform::lower(&inputs, 0, stand_in);
+    let (world, findings) = crate::platform::lower(&inputs, &crate::platform::options(stand_in));
     if !ringwall_manifest::world::may_be_taken(&findings) {
         return Exit::input("these manifests have errors; `ringwall check` shows them");
     }

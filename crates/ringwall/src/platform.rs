@@ -24,7 +24,7 @@ mod response;
 pub mod rules;
 mod screen;
 pub use outside::dice;
-pub use reload::lower;
+pub use reload::{lower, options};
 pub mod subject;
 pub mod table;
 mod upstream;

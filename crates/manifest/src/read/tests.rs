@@ -49,6 +49,20 @@ fn a_tab_is_told_as_a_tab() {
 }
 
 #[test]
+fn a_file_that_stays_is_not_read_again() {
+    let file = |name, bytes| Input { name, bytes };
+    let before = read(&[file("b.yaml", b"a: 1\n---\nb: 2\n"), file("c.yaml", b"a: yes\n"), file("d.yaml", b"x: 1\n")]).0;
+    assert_eq!(before.files.iter().map(|file| file.clean).collect::<Vec<_>>(), [true, false, true]);
+    // One is new, one is the same, one has a finding to be told again, one has changed.
+    let now: &[&[u8]] = &[b"new: 1\n", b"a: 1\n---\nb: 2\n", b"a: yes\n", b"x: 2\n"];
+    let inputs: Vec<_> = ["a.yaml", "b.yaml", "c.yaml", "d.yaml"].into_iter().zip(now).map(|(n, b)| file(n, b)).collect();
+    let (kept, fresh) = (read_after(&inputs, &before), read(&inputs));
+    assert_eq!(format!("{kept:?}"), format!("{fresh:?}"));
+    let shared = |document: &&Document| before.documents.iter().any(|it| Arc::ptr_eq(&it.root, &document.root));
+    assert_eq!(kept.0.documents.iter().filter(shared).map(|it| it.id.0).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
 fn aliases_are_bounded() {
     let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
     for level in 1..12 {

@@ -18,7 +18,7 @@ pub fn scope(resources: &[(Kind<'_>, &Document)]) -> MeshScope {
     let mut scope = MeshScope::default();
     for (_, document) in resources.iter().filter(|(kind, _)| kind.kind == "IstioOperator") {
         let text =
-            |path: &[&str]| path.iter().try_fold(&document.root, |node, name| node.get(name)).and_then(Node::as_str);
+            |path: &[&str]| path.iter().try_fold(&*document.root, |node, name| node.get(name)).and_then(Node::as_str);
         let domain = text(&["spec", "meshConfig", "trustDomain"])
             .or_else(|| text(&["spec", "values", "meshConfig", "trustDomain"]))
             .or_else(|| text(&["spec", "values", "global", "trustDomain"]));

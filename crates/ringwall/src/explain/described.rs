@@ -127,7 +127,7 @@ fn world(explain: &Explain, settings: &Settings, folder: &Path, assumed: &mut Ve
         }
         None => running(folder)?,
     };
-    let (mut world, mut findings) = crate::platform::lower(&inputs, 0, stand_in);
+    let (mut world, mut findings) = crate::platform::lower(&inputs, &crate::platform::options(stand_in));
     let rules = crate::crs::rules(settings, folder, crate::crs::Absent::Accept)?;
     findings.extend(world.arm(&rules));
     if !ringwall_manifest::world::may_be_taken(&findings) {

@@ -214,7 +214,7 @@ struct Spares {
 }
 
 /// So many keys of a kind are kept ready.
-const SPARES: usize = 4;
+const SPARES: usize = 8;
 
 impl SpareKeys {
     /// A key that was made ahead, or one that is made now.

@@ -40,7 +40,9 @@ impl Platform {
     pub fn take(&self, inputs: Vec<Input>, author: &str, revision: Option<String>) -> Result<u64, NotUp> {
         let mut live = self.live();
         let generation = live.history.next_generation().max(self.world().world.generation + 1);
-        let (mut world, mut findings) = lower(&inputs, generation, self.options.stand_in);
+        let before = self.world().world.sources.clone();
+        let options = world::Options { generation, before, ..options(self.options.stand_in) };
+        let (mut world, mut findings) = lower(&inputs, &options);
         findings.extend(world.arm(&self.options.rules));
         let render = |world: &World| {
             ringwall_manifest::render::human(&findings, &world.sources, ringwall_manifest::render::Colour::Plain)
@@ -172,10 +174,7 @@ impl Platform {
 
     /// Whether issuers outside this process are asked.
     pub fn reach(&self) -> Reach {
-        match self.options.stand_in {
-            StandIn::Nothing => Reach::Real,
-            StandIn::Workloads => Reach::StandIn,
-        }
+        reach(self.options.stand_in)
     }
 
     /// The engine, for commands.
@@ -209,14 +208,25 @@ fn open_doors(isolation: &Isolation, world: &World, live: &Live, workers: usize)
 }
 
 /// Lowers manifests.
-pub fn lower(inputs: &[Input], generation: u64, stand_in: StandIn) -> (World, Vec<ringwall_model::Finding>) {
+pub fn lower(inputs: &[Input], options: &world::Options) -> (World, Vec<ringwall_model::Finding>) {
     let inputs: Vec<_> = inputs
         .iter()
         .map(|input| ringwall_manifest::Input { name: input.name.as_str(), bytes: input.bytes.as_slice() })
         .collect();
-    let reach = if stand_in == StandIn::Workloads { Reach::StandIn } else { Reach::Real };
-    let options = world::Options { generation, stand_in, reach, ..world::Options::default() };
-    world::lower(&inputs, &options)
+    world::lower(&inputs, options)
+}
+
+/// How manifests are lowered with, or without, stand-ins.
+pub fn options(stand_in: StandIn) -> world::Options {
+    world::Options { stand_in, reach: reach(stand_in), ..world::Options::default() }
+}
+
+/// Whether issuers outside this process are asked.
+fn reach(stand_in: StandIn) -> Reach {
+    match stand_in {
+        StandIn::Nothing => Reach::Real,
+        StandIn::Workloads => Reach::StandIn,
+    }
 }
 
 /// Certificates of a World.

@@ -36,7 +36,7 @@ pub struct Difference {
 /// # Errors
 /// Why the manifests make no World that may be taken.
 pub fn rehearse(scenario: &Scenario, inputs: &[Input]) -> Result<Vec<Difference>, String> {
-    let (mut world, mut findings) = crate::platform::lower(inputs, 0, StandIn::Workloads);
+    let (mut world, mut findings) = crate::platform::lower(inputs, &crate::platform::options(StandIn::Workloads));
     let rules = rules::load(rules::NONE)?;
     findings.extend(world.arm(&rules));
     if !ringwall_manifest::world::may_be_taken(&findings) {

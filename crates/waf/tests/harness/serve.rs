@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub struct Outcome {
     /// Status; `None`: the connection was closed without an answer.
     pub status: Option<u16>,
+    /// Whether it went on though a part of it could not be read.
+    pub unread: bool,
     pub report: Report,
 }
 
@@ -82,7 +84,7 @@ pub fn serve(waf: &Arc<Waf>, profile: &Arc<Profile>, raw: &[u8]) -> Outcome {
     let head = head(raw);
     if head.fields.iter().any(|(_, value)| value.contains(&b'\r')) {
         // A bare CR leaves open where the field ends: there is no head that the engine could be shown.
-        return Outcome { status: Some(400), report: Report::default() };
+        return Outcome { status: Some(400), ..Outcome::default() };
     }
     let mut tx = waf.begin(profile, Timestamp(1_795_449_852_222));
     let client = SocketAddr::from(([127, 0, 0, 1], 40_000));
@@ -103,14 +105,16 @@ pub fn serve(waf: &Arc<Waf>, profile: &Arc<Profile>, raw: &[u8]) -> Outcome {
         run(&mut tx, 5);
         let report = tx.report();
         let refused = report.interruption.as_ref().filter(|_| first).map(|refusal| Some(refusal.status));
-        return Outcome { status: refused.or(fault).flatten(), report };
+        return Outcome { status: refused.or(fault).flatten(), unread: false, report };
     }
     tx.request_body(head.body);
     if run(&mut tx, 2) {
         run(&mut tx, 5);
         let report = tx.report();
-        return Outcome { status: report.interruption.as_ref().map(|refusal| refusal.status), report };
+        let status = report.interruption.as_ref().map(|refusal| refusal.status);
+        return Outcome { status, unread: false, report };
     }
+    let unread = tx.unread().is_some();
     let response = answer(&head);
     tx.response_head(
         &ResponseHead { status: response.status, protocol: b"HTTP/1.1" },
@@ -124,7 +128,7 @@ pub fn serve(waf: &Arc<Waf>, profile: &Arc<Profile>, raw: &[u8]) -> Outcome {
     run(&mut tx, 5);
     let report = tx.report();
     let status = report.interruption.as_ref().filter(|_| refused).map_or(response.status, |refusal| refusal.status);
-    Outcome { status: Some(status), report }
+    Outcome { status: Some(status), unread, report }
 }
 
 /// Judges a request that was read already and a small response; the status of a refusal.
