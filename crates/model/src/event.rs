@@ -186,10 +186,38 @@ pub struct RuleMatch {
     pub file: String,
     /// Line in it.
     pub line: u32,
-    /// Whether it goes to the error log.
+    /// Whether it goes to the error log, and to the audit log.
     pub logged: bool,
+    /// Whether it goes to the audit log.
+    pub audited: bool,
     /// Whether it is the one that refused.
     pub refused: bool,
+}
+
+impl fmt::Display for RuleMatch {
+    /// As ModSecurity writes it to an error log; what would end a value or the line is escaped.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.refused { "Access denied." } else { "Warning." };
+        write!(out, "ModSecurity: {verdict} [file \"{}\"] [line \"{}\"] [id \"{}\"]", self.file, self.line, self.id)?;
+        write!(out, " [msg \"{}\"] [data \"{}\"]", Quoted(&self.message), Quoted(&self.data))?;
+        if let Some(severity) = self.severity {
+            write!(out, " [severity \"{severity}\"]")?;
+        }
+        write!(out, " [ver \"{}\"]", self.version)?;
+        self.tags.iter().try_for_each(|tag| write!(out, " [tag \"{}\"]", Quoted(tag)))
+    }
+}
+
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '"' => out.write_str("\\\""),
+            c if c.is_control() => write!(out, "\\x{:02x}", u32::from(c)),
+            c => write!(out, "{c}"),
+        })
+    }
 }
 
 /// A connection without HTTP: TCP, TLS passthrough, or one that failed.

@@ -12,22 +12,15 @@ pub fn lines(id: CallId, client: std::net::IpAddr, inspected: &Inspected) -> Str
     let mut out = String::new();
     for matched in inspected.matches.iter().filter(|matched| matched.logged) {
         // Writing to memory does not fail.
-        let _ = line(&mut out, id, client, matched);
+        let _ = writeln!(out, "[client {client}] {} [unique_id \"{id}\"]", redacted(matched));
     }
     out
 }
 
-fn line(out: &mut String, id: CallId, client: std::net::IpAddr, matched: &RuleMatch) -> std::fmt::Result {
-    let verdict = if matched.refused { "Access denied." } else { "Warning." };
-    write!(out, "[client {client}] ModSecurity: {verdict} [file \"{}\"] [line \"{}\"]", matched.file, matched.line)?;
-    let (message, data) = (shown(matched, &matched.message), shown(matched, &matched.data));
-    write!(out, " [id \"{}\"] [msg \"{}\"] [data \"{}\"]", matched.id, Quoted(&message), Quoted(&data))?;
-    if let Some(severity) = matched.severity {
-        write!(out, " [severity \"{severity}\"]")?;
-    }
-    write!(out, " [ver \"{}\"]", matched.version)?;
-    matched.tags.iter().try_for_each(|tag| write!(out, " [tag \"{}\"]", Quoted(tag)))?;
-    writeln!(out, " [unique_id \"{id}\"]")
+/// The match without what may not be written.
+fn redacted(matched: &RuleMatch) -> RuleMatch {
+    let (message, data) = (shown(matched, &matched.message).into_owned(), shown(matched, &matched.data).into_owned());
+    RuleMatch { message, data, ..matched.clone() }
 }
 
 /// The rules that matched, for the record that `explain` reads.
@@ -66,18 +59,6 @@ fn shown<'a>(matched: &RuleMatch, text: &'a str) -> Cow<'a, str> {
 /// Whether a text may hold the value: what a rule took out of it, too.
 fn holds(text: &str, value: &str) -> bool {
     text.contains("Matched Data") || (!value.is_empty() && text.contains(value))
-}
-
-struct Quoted<'a>(&'a str);
-
-impl std::fmt::Display for Quoted<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            '"' => out.write_str("\\\""),
-            c if c.is_control() => write!(out, "\\x{:02x}", u32::from(c)),
-            c => out.write_char(c),
-        })
-    }
 }
 
 /// An audit record without credentials; `None` when it is none of ours.

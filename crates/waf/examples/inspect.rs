@@ -6,7 +6,7 @@
 mod harness;
 
 use harness::{corpus, serve};
-use ringwall_waf::{Matched, Preset, Profile, Settings, Waf};
+use ringwall_waf::{Preset, Profile, RuleMatch, Settings, Waf};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ fn inspect(waf: &Arc<Waf>, profile: &Arc<Profile>, path: &str, all: bool) -> boo
     let outcome = serve::serve(waf, profile, &raw);
     let report = &outcome.report;
     println!("\n{path}: {}", outcome.status.map_or_else(|| "closed".into(), |status| status.to_string()));
-    for matched in report.matched.iter().filter(|matched| all || matched.log || matched.score != 0) {
+    for matched in report.matched.iter().filter(|matched| all || matched.logged || matched.score != 0) {
         print(matched);
     }
     println!("  inbound score {}, outbound score {}", report.inbound, report.outbound);
@@ -90,7 +90,7 @@ fn inspect(waf: &Arc<Waf>, profile: &Arc<Profile>, path: &str, all: bool) -> boo
     report.interruption.is_some()
 }
 
-fn print(matched: &Matched) {
+fn print(matched: &RuleMatch) {
     let severity = matched.severity.map_or(String::new(), |level| format!(" severity {level}"));
     println!("  {} phase {} score {:+}{severity} {}", matched.id, matched.phase, matched.score, matched.message);
     println!("      {} = {:?}", matched.variable, matched.value);

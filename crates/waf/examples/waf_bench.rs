@@ -79,7 +79,7 @@ impl Bench<'_> {
         let (on, off) = (self.profile(Prefilter::On), self.profile(Prefilter::Off));
         let matched = |profile: &Arc<Profile>, request: &[u8]| -> Vec<u64> {
             let outcome = serve::serve(&self.waf, profile, request);
-            outcome.report.matched.iter().filter(|matched| matched.log).map(|matched| matched.id).collect()
+            outcome.report.matched.iter().filter(|matched| matched.logged).map(|matched| matched.id).collect()
         };
         let requests = requests(file);
         let with: Vec<_> = requests.iter().map(|request| matched(&on, request)).collect();

@@ -5,9 +5,10 @@
 
 use crate::Rules;
 use crate::configuration::AuditEngine;
-use crate::report::{Matched, Report};
+use crate::report::Report;
 use crate::state::{Entry, State};
 use crate::variable::Variable;
+use ringwall_model::RuleMatch;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -33,7 +34,9 @@ pub(crate) fn record(rules: &Rules, state: &State, report: &Report, id: &str, fo
     let kept = match state.audit {
         AuditEngine::Off => false,
         AuditEngine::On => true,
-        AuditEngine::RelevantOnly => report.matched.iter().any(|matched| matched.audit && matched.log) || is_status(),
+        AuditEngine::RelevantOnly => {
+            report.matched.iter().any(|matched| matched.audited && matched.logged) || is_status()
+        }
     };
     let record = Record { state, report, id, status, parts: &rules.configuration.audit_parts };
     kept.then(|| match format {
@@ -95,15 +98,15 @@ impl Record<'_> {
     }
 
     /// The rules that matched and are to be kept, without values that are hidden.
-    fn kept(&self) -> impl Iterator<Item = Matched> {
-        let hides = |matched: &Matched| {
+    fn kept(&self) -> impl Iterator<Item = RuleMatch> {
+        let hides = |matched: &RuleMatch| {
             let (variable, name) = matched.variable.split_once(':').unwrap_or((&matched.variable, ""));
             let kept = Variable::named(variable).map(|variable| variable.kept().0);
             self.state.hidden.iter().any(|(hidden, which)| Some(*hidden) == kept && which.eq_ignore_ascii_case(name))
         };
-        let kept = self.report.matched.iter().filter(|matched| matched.audit && matched.log);
+        let kept = self.report.matched.iter().filter(|matched| matched.audited && matched.logged);
         kept.map(move |matched| match hides(matched) {
-            true => Matched { value: "*".into(), data: "*".into(), ..matched.clone() },
+            true => RuleMatch { value: "*".into(), data: "*".into(), ..matched.clone() },
             false => matched.clone(),
         })
     }
@@ -178,7 +181,7 @@ impl Record<'_> {
     }
 }
 
-fn message(matched: &Matched) -> Value {
+fn message(matched: &RuleMatch) -> Value {
     json!({
         "message": matched.message,
         "details": {

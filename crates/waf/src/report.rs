@@ -1,12 +1,13 @@
 //! What a transaction has to say: which rules matched and why, and whether it is refused.
 
+use crate::configuration::Engine;
 use crate::rule::Rule;
 use crate::state::State;
 use crate::template::Template;
 use crate::text::TextId;
 use crate::variable::Variable;
 use crate::{Rules, Waf};
-use std::fmt;
+use ringwall_model::RuleMatch;
 
 /// A match as the transaction keeps it.
 #[derive(Clone, Copy, Debug)]
@@ -37,44 +38,11 @@ pub struct Interruption {
     pub phase: u8,
 }
 
-/// A rule that matched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Matched {
-    /// Its id.
-    pub id: u64,
-    /// Phase, 1 to 5.
-    pub phase: u8,
-    /// What was looked at last, such as `ARGS:q`.
-    pub variable: String,
-    /// Its value after the transformations, at most 256 bytes, what is not UTF-8 replaced.
-    pub value: String,
-    /// Message and log data with macros filled in.
-    pub message: String,
-    /// Log data.
-    pub data: String,
-    /// 0 (emergency) to 7 (debug).
-    pub severity: Option<u8>,
-    /// What it added to anomaly scores.
-    pub score: i64,
-    /// Its tags as written.
-    pub tags: Vec<String>,
-    /// `ver`.
-    pub version: String,
-    /// Where it stands.
-    pub file: String,
-    /// Line in the file.
-    pub line: u32,
-    /// Whether it goes to the error log, and to the audit log.
-    pub log: bool,
-    /// Whether it goes to the audit log.
-    pub audit: bool,
-}
-
 /// All that a transaction has to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The rules that matched, in order, without those that only set variables.
-    pub matched: Vec<Matched>,
+    pub matched: Vec<RuleMatch>,
     /// The refusal; in detection only what would have been one.
     pub interruption: Option<Interruption>,
     /// Inbound and outbound anomaly scores that decide, when the rule set keeps them.
@@ -101,15 +69,17 @@ pub(crate) fn render(waf: &Waf, state: &mut State) -> Report {
     Report { matched, interruption: state.interruption.clone(), inbound, outbound }
 }
 
-fn one(rules: &Rules, state: &State, held: &Match) -> Option<Matched> {
+fn one(rules: &Rules, state: &State, held: &Match) -> Option<RuleMatch> {
     let rule = rules.rules.get(held.rule as usize)?;
+    let refuses = state.engine == Engine::On;
+    let refused = refuses && state.interruption.as_ref().is_some_and(|by| by.rule == rule.id);
     let text = |id: TextId, limit: usize| {
         let bytes = state.texts.bytes(id);
         String::from_utf8_lossy(bytes.get(..limit).unwrap_or(bytes)).into_owned()
     };
     let name = text(held.name, SHOWN);
     let variable = held.variable.map_or("", Variable::name);
-    Some(Matched {
+    Some(RuleMatch {
         id: rule.id,
         phase: rule.phase,
         variable: if name.is_empty() { variable.to_owned() } else { format!("{variable}:{name}") },
@@ -122,37 +92,13 @@ fn one(rules: &Rules, state: &State, held: &Match) -> Option<Matched> {
         version: rule.version.to_string(),
         file: rule.file.to_string(),
         line: rule.line,
-        log: rule.log,
-        audit: rule.audit,
+        logged: rule.log,
+        audited: rule.audit,
+        refused,
     })
 }
 
 /// Tags that hold no macro.
 pub(crate) fn tags(rule: &Rule) -> Vec<String> {
     rule.tags.iter().filter_map(Template::fixed).map(str::to_owned).collect()
-}
-
-impl fmt::Display for Matched {
-    /// As ModSecurity writes it to an error log; bytes that would break a line are escaped.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "ModSecurity: Warning. [file \"{}\"] [line \"{}\"] [id \"{}\"]", self.file, self.line, self.id)?;
-        write!(out, " [msg \"{}\"] [data \"{}\"]", Escaped(&self.message), Escaped(&self.data))?;
-        if let Some(severity) = self.severity {
-            write!(out, " [severity \"{severity}\"]")?;
-        }
-        write!(out, " [ver \"{}\"]", self.version)?;
-        self.tags.iter().try_for_each(|tag| write!(out, " [tag \"{}\"]", Escaped(tag)))
-    }
-}
-
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            '"' => out.write_str("\\\""),
-            c if c.is_control() => write!(out, "\\x{:02x}", u32::from(c)),
-            c => write!(out, "{c}"),
-        })
-    }
 }

@@ -51,11 +51,13 @@ fn a_tab_is_told_as_a_tab() {
 #[test]
 fn a_file_that_stays_is_not_read_again() {
     let file = |name, bytes| Input { name, bytes };
-    let before = read(&[file("b.yaml", b"a: 1\n---\nb: 2\n"), file("c.yaml", b"a: yes\n"), file("d.yaml", b"x: 1\n")]).0;
+    let before =
+        read(&[file("b.yaml", b"a: 1\n---\nb: 2\n"), file("c.yaml", b"a: yes\n"), file("d.yaml", b"x: 1\n")]).0;
     assert_eq!(before.files.iter().map(|file| file.clean).collect::<Vec<_>>(), [true, false, true]);
     // One is new, one is the same, one has a finding to be told again, one has changed.
     let now: &[&[u8]] = &[b"new: 1\n", b"a: 1\n---\nb: 2\n", b"a: yes\n", b"x: 2\n"];
-    let inputs: Vec<_> = ["a.yaml", "b.yaml", "c.yaml", "d.yaml"].into_iter().zip(now).map(|(n, b)| file(n, b)).collect();
+    let inputs: Vec<_> =
+        ["a.yaml", "b.yaml", "c.yaml", "d.yaml"].into_iter().zip(now).map(|(n, b)| file(n, b)).collect();
     let (kept, fresh) = (read_after(&inputs, &before), read(&inputs));
     assert_eq!(format!("{kept:?}"), format!("{fresh:?}"));
     let shared = |document: &&Document| before.documents.iter().any(|it| Arc::ptr_eq(&it.root, &document.root));

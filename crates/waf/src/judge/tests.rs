@@ -1,6 +1,6 @@
 //! The language, rule by rule: small rule files of our own against small requests.
 
-use crate::{Bundle, Collections, Fuel, Matched, Progress, RequestHead, ResponseHead, Settings, Transaction, Waf};
+use crate::{Bundle, Collections, Fuel, Progress, RequestHead, ResponseHead, RuleMatch, Settings, Transaction, Waf};
 use ringwall_model::Timestamp;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,11 +62,21 @@ fn check(rules: &str, target: &str, want: &[u64], status: Option<u16>) {
     assert_eq!(run(&mut tx, b""), (want.to_vec(), status), "{rules}");
 }
 
-fn first(rules: &str, target: &str) -> Matched {
+fn first(rules: &str, target: &str) -> RuleMatch {
     let waf = waf(rules);
     let mut tx = begin(&waf, Settings::default(), 0, target, &[]);
     run(&mut tx, b"");
     tx.report().matched.into_iter().next().expect("a match")
+}
+
+#[test]
+fn a_rule_that_only_would_refuse_did_not() {
+    for (engine, refused) in [("On", true), ("DetectionOnly", false)] {
+        let found =
+            first(&format!("SecRuleEngine {engine}\nSecRule ARGS:a \"@streq 1\" \"id:1,phase:1,deny\""), "/?a=1");
+        let told = if refused { "ModSecurity: Access denied." } else { "ModSecurity: Warning." };
+        assert!(found.refused == refused && found.to_string().starts_with(told), "{found}");
+    }
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn judge(waf: &Arc<Waf>, profile: &Arc<Profile>, case: &Case) -> Result<(), Stri
 }
 
 fn verdict(stage: &Stage, outcome: &Outcome) -> Result<(), String> {
-    let logged: Vec<_> = outcome.report.matched.iter().filter(|matched| matched.log).collect();
+    let logged: Vec<_> = outcome.report.matched.iter().filter(|matched| matched.logged).collect();
     let ids: Vec<u64> = logged.iter().map(|matched| matched.id).collect();
     let lines: Vec<String> = logged.iter().map(ToString::to_string).collect();
     check(&stage.expect, outcome.status, &ids, &lines)

@@ -2,7 +2,7 @@
 
 use super::declared::Found;
 use ringwall_model::{CallId, Inspected, RuleMatch};
-use ringwall_waf::{AuditFormat, Fuel, Matched, Transaction};
+use ringwall_waf::{AuditFormat, Fuel, Transaction};
 
 /// Runs the last phase and gathers what there is to tell.
 pub(super) fn told(
@@ -17,9 +17,7 @@ pub(super) fn told(
     if report.matched.is_empty() && audit.is_none() && found.is_none() && unread.is_none() {
         return None;
     }
-    let refused_by = report.interruption.as_ref().map(|by| by.rule);
-    let rules = report.matched.into_iter().map(|matched| one(matched, refused_by));
-    let matches = rules.chain(found.map(undeclared)).chain(unread.map(not_read)).collect();
+    let matches = report.matched.into_iter().chain(found.map(undeclared)).chain(unread.map(not_read)).collect();
     Some(Box::new(Inspected { matches, inbound: report.inbound, outbound: report.outbound, audit }))
 }
 
@@ -35,23 +33,4 @@ fn undeclared(found: Found) -> RuleMatch {
 fn not_read(why: &'static str) -> RuleMatch {
     let (variable, message) = ("REQUEST_BODY".to_owned(), format!("the request was not read to its end: {why}"));
     RuleMatch { phase: 2, variable, message, refused: true, logged: true, ..RuleMatch::default() }
-}
-
-fn one(matched: Matched, refused_by: Option<u64>) -> RuleMatch {
-    RuleMatch {
-        refused: refused_by == Some(matched.id),
-        id: matched.id,
-        phase: matched.phase,
-        variable: matched.variable,
-        value: matched.value,
-        message: matched.message,
-        data: matched.data,
-        severity: matched.severity,
-        score: matched.score,
-        tags: matched.tags,
-        version: matched.version,
-        file: matched.file,
-        line: matched.line,
-        logged: matched.log,
-    }
 }

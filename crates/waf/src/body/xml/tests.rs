@@ -1,4 +1,4 @@
-use crate::{Bundle, Fuel, Matched, RequestHead, Settings, Waf};
+use crate::{Bundle, Fuel, RequestHead, RuleMatch, Settings, Waf};
 use ringwall_model::Timestamp;
 
 /// The values that a rule over these selectors sees, in order, and the error of the body.
@@ -22,7 +22,7 @@ fn values(selectors: &str, actions: &str, body: &str) -> (Vec<String>, String) {
     tx.phase2(Fuel::ENDLESS);
     let report = tx.report();
     let message = |id| {
-        let found: Option<&Matched> = report.matched.iter().find(|one| one.id == id);
+        let found: Option<&RuleMatch> = report.matched.iter().find(|one| one.id == id);
         found.map(|one| one.message.clone()).unwrap_or_default()
     };
     let seen = message(2);
