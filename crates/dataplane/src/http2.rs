@@ -53,16 +53,27 @@ pub(crate) fn fields(map: &HeaderMap) -> Fields {
     Fields(map.iter().map(one).collect())
 }
 
-/// A body that hyper receives.
-pub(crate) fn body(incoming: Incoming, length: BodyLength) -> Body {
+/// The body of a request that hyper receives. Trailers are no part of what is judged: they end here (RFC 9110 section
+/// 6.5.1); gRPC sends none.
+pub(crate) fn request_body(incoming: Incoming, length: BodyLength) -> Body {
+    body(incoming, length, false)
+}
+
+/// The body of a response that hyper receives.
+pub(crate) fn response_body(incoming: Incoming, length: BodyLength) -> Body {
+    body(incoming, length, true)
+}
+
+fn body(incoming: Incoming, length: BodyLength, has_trailers: bool) -> Body {
     if incoming.is_end_stream() {
         return Body::empty();
     }
-    Body::stream(Stream { incoming }, length)
+    Body::stream(Stream { incoming, has_trailers }, length)
 }
 
 struct Stream {
     incoming: Incoming,
+    has_trailers: bool,
 }
 
 impl Source for Stream {
@@ -73,6 +84,7 @@ impl Source for Stream {
             Some(Err(_)) => Some(Err(BodyError::Closed)),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(bytes) => Some(Ok(Frame::Bytes(bytes))),
+                Err(_) if !self.has_trailers => None,
                 Err(frame) => Some(Ok(Frame::Trailers(frame.trailers_ref().map(fields).unwrap_or_default()))),
             },
         })

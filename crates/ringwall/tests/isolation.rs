@@ -10,7 +10,7 @@ mod policy;
 #[path = "isolation/wall.rs"]
 mod wall;
 
-use ringwall_testkit::pods::shop;
+use ringwall_testkit::pods::{may_send_to_api, shop};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -99,24 +99,6 @@ fn programs_of_workloads_are_held() {
     assert!(kernel.contains("as asked for"), "{kernel}");
 }
 
-/// A pod of this namespace may reach one name, and nothing else.
-const NAMED: &str = r#"---
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: closed, namespace: shop }
-spec: { podSelector: {}, policyTypes: [Ingress, Egress] }
----
-apiVersion: policy.networking.k8s.io/v1alpha2
-kind: ClusterNetworkPolicy
-metadata: { name: provider }
-spec:
-  tier: Admin
-  priority: 1
-  subject: { namespaces: {} }
-  egress:
-  - { action: Accept, to: [{ domainNames: ["api.example.com"] }], protocols: [{ tcp: { destinationPort: { number: 443 } } }] }
-"#;
-
 /// Answers every question with one address, and keeps the names that it was asked for.
 fn resolver(address: [u8; 4]) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -145,7 +127,11 @@ fn an_allowed_name_is_asked_for_and_its_address_alone_let_through() {
     let folder = tempfile::tempdir().unwrap();
     let (set, state) = (folder.path().join("set"), folder.path().join("state"));
     std::fs::create_dir(&set).unwrap();
-    std::fs::write(set.join("named.yaml"), shop(&["web"]) + NAMED).unwrap();
+    std::fs::write(
+        set.join("named.yaml"),
+        shop(&["web"]) + &may_send_to_api("{ tcp: { destinationPort: { number: 443 } } }"),
+    )
+    .unwrap();
     let (server, asked) = resolver([198, 51, 100, 7]);
     let server = format!("name_server={server}");
     let words = [set.to_str().unwrap(), "--set", &server, "--set", "name_keep=10s"];

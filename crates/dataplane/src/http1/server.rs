@@ -313,7 +313,8 @@ impl Source for RequestBody {
         {
             watcher.wake();
         }
-        Poll::Ready(next)
+        // Trailers are no part of what was judged: they end here (RFC 9110 section 6.5.1).
+        Poll::Ready(next.filter(|frame| !matches!(frame, Ok(Frame::Trailers(_)))))
     }
 }
 

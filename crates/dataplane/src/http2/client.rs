@@ -1,7 +1,7 @@
 //! The client side of an HTTP/2 connection: one connection, many requests, and WebSockets in streams (RFC 8441).
 
 use super::settled::{Note, Settled};
-use super::{OnThisThread, body, fields, header_map};
+use super::{OnThisThread, fields, header_map, response_body};
 use crate::http1::client::{Broken, Outgoing};
 use crate::link::Io;
 use crate::message::{Body, Response};
@@ -135,6 +135,6 @@ fn incoming(answer: http::Response<hyper::body::Incoming>) -> Response {
     let mut fields = fields(&parts.headers);
     strip_hop_by_hop(&mut fields);
     let known = fields.only("content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
-    let body = body(stream, known.map_or(BodyLength::Unknown, BodyLength::Known));
+    let body = response_body(stream, known.map_or(BodyLength::Unknown, BodyLength::Known));
     Response { status: parts.status.as_u16(), fields, body, tunnel: None }
 }

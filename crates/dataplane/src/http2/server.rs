@@ -1,6 +1,6 @@
 //! The server side of an HTTP/2 connection: streams, and tunnels in streams (RFC 9113 section 8.5, RFC 8441).
 
-use super::{OnThisThread, body, fields, header_map};
+use super::{OnThisThread, fields, header_map, request_body};
 use crate::exchange;
 use crate::link::Io;
 use crate::message::{Body, BodyError, Response};
@@ -60,7 +60,7 @@ async fn one(
     let pseudo = pseudo(&parts, conversation.scheme());
     let call = call(pseudo, fields(&parts.headers), stream, conversation.context(&reading.settings));
     let length = call.body;
-    let body = body(incoming, length);
+    let body = request_body(incoming, length);
     let mut response = exchange::run(&conversation, &reading, Box::new(call), body).await;
     if let (Some(opened), Some(upstream)) = (opened, response.tunnel.take()) {
         return Ok(tunnel(&conversation, opened, upstream, response));

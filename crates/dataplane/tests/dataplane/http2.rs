@@ -6,7 +6,7 @@ use at_hand::Frames;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ringwall_dataplane::page::{MessageKind, Place, Speaks, Upstream};
@@ -14,7 +14,10 @@ use ringwall_model::{Layer, Reason, Version};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
-async fn client(address: SocketAddr) -> SendRequest<Full<Bytes>> {
+async fn client<B>(address: SocketAddr) -> SendRequest<B>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -44,7 +47,9 @@ async fn grpc_server() -> Upstream {
 
 async fn grpc(request: Request<Incoming>) -> Result<Response<Frames>, Infallible> {
     assert_eq!(request.headers().get("te").map(|te| te.as_bytes()), Some(&b"trailers"[..]));
-    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let body = request.into_body().collect().await.unwrap();
+    assert!(body.trailers().is_none(), "what nobody judged");
+    let body = body.to_bytes();
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().unwrap());
     let frames = Frames::from([Frame::data(body), Frame::trailers(trailers)]);
@@ -109,6 +114,23 @@ async fn http_1_is_translated_for_an_upstream_that_speaks_http_2() {
     let request = "POST /s HTTP/1.1\r\nhost: h\r\nte: trailers\r\ncontent-length: 2\r\n\r\nhi";
     let answer = rig.connect().await.ask(request).await;
     assert_eq!((answer.status, answer.text().as_str(), answer.field("grpc-status")), (200, "hi", Some("0")));
+}
+
+#[tokio::test]
+async fn trailers_of_a_request_end_here() {
+    let rig = Rig::start(TestPage::to(grpc_server().await));
+    let request = "POST /s HTTP/1.1\r\nhost: h\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n\
+                   2\r\nhi\r\n0\r\nx-user-id: admin\r\n\r\n";
+    let mut first = rig.connect().await;
+    for _ in 0..2 {
+        assert_eq!(first.ask(request).await.text(), "hi");
+    }
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-user-id", "admin".parse().unwrap());
+    let frames = Frames::from([Frame::data(Bytes::from_static(b"hi")), Frame::trailers(trailers)]);
+    let request = Request::post("http://h/s").header("te", "trailers").body(frames).unwrap();
+    let answer = client(rig.address).await.send_request(request).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hi");
 }
 
 #[tokio::test]

@@ -159,25 +159,9 @@ spec:
         assert!(!may_reach(&world, "shop/nobody", "api.example.com", "198.51.100.7:443".parse().unwrap()));
     }
 
-    const NAMED: &str = r#"---
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: { name: closed, namespace: shop }
-spec: { podSelector: {}, policyTypes: [Egress] }
----
-apiVersion: policy.networking.k8s.io/v1alpha2
-kind: ClusterNetworkPolicy
-metadata: { name: provider }
-spec:
-  tier: Admin
-  priority: 1
-  subject: { namespaces: {} }
-  egress: [{ action: Accept, to: [{ domainNames: ["api.example.com"] }] }]
-"#;
-
     #[test]
     fn an_allowed_name_that_points_at_this_machine_or_a_pod_is_not_dialled() {
-        let set = ringwall_testkit::pods::shop(&["web", "db"]) + NAMED;
+        let set = ringwall_testkit::pods::shop(&["web", "db"]) + &ringwall_testkit::pods::may_send_to_api("");
         let world: World = lower(&[Input { name: "set.yaml", bytes: set.as_bytes() }], &Options::default()).0;
         let caller = world.inventory.workloads[0].full_name();
         let may = |at: &str| may_reach(&world, &caller, "api.example.com", at.parse().unwrap());
