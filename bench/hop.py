@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU time of one hop: Ringwall with the platform's own World beside nginx and Envoy, one worker each.
 
-usage: cargo xtask bench hop [--rounds N] [--seconds N] [--connections N] [--ringwall PATH] [--only plain|mutual|told]
+usage: cargo xtask bench hop [--rounds N] [--seconds N] [--connections N] [--ringwall PATH] [--only plain|mutual|told] [--results NAME]
 
 Two cases stand beside the peers: `plain` is HTTP/1.1 in and out; `mutual` is TLS 1.3 in, a token and authorization, and
 mutual TLS out. The web application firewall is off for both, as the peers have none. The third, `told`, is `plain` by
@@ -9,12 +9,13 @@ Ringwall alone, with an access log in a file, metrics and 10 % of the calls trac
 
 Each round measures every proxy once, one after the other, so that a busy machine is busy for all of them. What counts is
 CPU time of all threads of a proxy (`/proc/PID/task/*/schedstat`), not the wall clock. Only loopback; all that is started
-is stopped. Raw samples go to `bench/results/hop.json`.
+is stopped. Raw samples go to `bench/results/hop.json`, or to the file of another name beside it.
 """
 import argparse, json, os, statistics, sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
 from stage import Stage, load
 
 TARGETS = [("plain", "envoy", 0.50), ("plain", "nginx", 1.60), ("mutual", "envoy", 0.60)]
@@ -27,6 +28,7 @@ def main():
     words.add_argument("--seconds", type=int, default=3)
     words.add_argument("--connections", type=int, default=64)
     words.add_argument("--ringwall")
+    words.add_argument("--results", default="hop")
     words.add_argument("--only", choices=["plain", "mutual", "told"])
     words = words.parse_args()
     cases = [words.only] if words.only else ["plain", "mutual", "told"]
@@ -47,19 +49,25 @@ def main():
                     samples.append(sample)
                     print(f"round {turn + 1} {case:7} {name:9} {sample['cpu_s_per_10k']:.4f} CPU s per 10k,"
                           f" {told['requests']} requests, {told['errors']} errors", flush=True)
-        result = {"command": "cargo xtask bench hop", "built": stage.built, "versions": stage.versions(), "policies": stage.policies(),
+        result = {"command": command(words), "built": stage.built, "versions": stage.versions(), "policies": stage.policies(),
                   "connections": words.connections, "seconds": words.seconds, "rounds": words.rounds, "samples": samples}
     held = report(result)
     if not words.only:
-        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "hop.json"), "w") as file:
+        with open(os.path.join(HERE, "results", words.results + ".json"), "w") as file:
             file.write(json.dumps(result, indent=1) + "\n")
     sys.exit(0 if held else 1)
+
+
+def command(words):
+    if not words.ringwall:
+        return "cargo xtask bench hop"
+    return f"cargo xtask bench hop --ringwall {os.path.relpath(words.ringwall, os.path.dirname(HERE))} --results {words.results}"
 
 
 def report(result):
     """Prints the table; whether every target is met and no answer was wrong."""
     print("\n" + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-          + f"; {result['policies']} documents of policy in force in Ringwall; built with {result['built']}")
+          + f"; {result['policies']} documents of policy in force in Ringwall; build: {result['built']}")
     middle = {}
     for case in dict.fromkeys(sample["case"] for sample in result["samples"]):
         for name in dict.fromkeys(s["proxy"] for s in result["samples"] if s["case"] == case):
