@@ -8,7 +8,7 @@ import contextlib, io, json, os, sys
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-import hop, idle, packet, reload, waf
+import hop, idle, packet, reload, waf, waf_beside
 
 HEAD = """# Numbers
 
@@ -21,7 +21,8 @@ are not (`--release`); Envoy, nginx and libmodsecurity are as their makers or De
 
 def main():
     parts = [HEAD]
-    for bench, name in [(hop, "hop"), (hop, "hop-release"), (idle, "idle"), (reload, "reload"), (waf, "waf"), (packet, "packet")]:
+    rows = [(bench, bench.__name__) for bench in [hop, idle, reload, waf, waf_beside, packet]]
+    for bench, name in [*rows[:1], (hop, "hop-release"), *rows[1:]]:
         with open(os.path.join(HERE, "results", name + ".json")) as file:
             result = json.load(file)
         with contextlib.redirect_stdout(io.StringIO()) as said:

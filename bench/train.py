@@ -13,7 +13,7 @@ from build import trained
 def ringwall(given=None):
     """Its path, and how it was built; or the one that is given, by hand or in the environment."""
     given = given or os.environ.get("RINGWALL")
-    return (given, "as given") if given else trained(train)
+    return (os.path.abspath(given), "as given") if given else trained(train)
 
 
 def train(program):
