@@ -235,6 +235,8 @@ class Live:
     def stop(self):
         self.over.set()
         self.process.join(PATIENCE)
+        if self.process.exitcode != 0:
+            raise SystemExit("those who followed streams and sockets did not end as they should")
         return {"streams": self.count, "sockets": self.count, "cut": self.cut.value, "events": self.events.value}
 
 

@@ -160,10 +160,13 @@ def main():
                 stop, ready = multiprocessing.Event(), [multiprocessing.Event() for _ in range(options.large)]
                 posting = [multiprocessing.Process(target=large, args=(address, count, one, stop)) for one in ready]
                 [one.start() for one in posting]
-                [one.wait(60) for one in ready]
+                if not all(one.wait(60) for one in ready):
+                    raise SystemExit("no large requests were made ready")
                 beside += small(address, options.requests // options.rounds, options.pace)
                 stop.set()
                 [one.join() for one in posting]
+                if any(one.exitcode for one in posting):
+                    raise SystemExit("large requests ended before the small ones")
         finally:
             edge.send_signal(signal.SIGTERM)
             edge.wait()
